@@ -1,0 +1,22 @@
+//! Raw record to event to alert.
+//!
+//! Pure: rule texts and data files come in as values, time is an argument, alerts come out as
+//! values. The data's way through this room:
+//!
+//! ```text
+//! record -> prefilter -> parse (stages, nodes, grok, statics) -> Event
+//!        -> buckets (scenarios indexed by what they require) -> Overflow
+//!        -> postoverflow parse -> Alert
+//! ```
+//!
+//! `expr` is the language both the parsers and the buckets are written in.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod event;
+pub mod overflow;
+pub mod symbols;

@@ -1,0 +1,47 @@
+//! Field names as small numbers, so that reading `evt.Parsed.program` compares integers.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+/// An interned field name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sym(u32);
+
+/// The table of field names. Filled while rules load; grows at run time only through
+/// [`Symbols::intern_bounded`].
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    names: Vec<Arc<str>>,
+    index: HashMap<Arc<str>, Sym>,
+}
+
+impl Symbols {
+    pub fn intern(&mut self, name: &str) -> Sym {
+        if let Some(sym) = self.index.get(name) {
+            return *sym;
+        }
+        let sym = Sym(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let name: Arc<str> = name.into();
+        self.names.push(Arc::clone(&name));
+        self.index.insert(name, sym);
+        sym
+    }
+
+    /// Like [`Symbols::intern`], but never grows past `max` names.
+    pub fn intern_bounded(&mut self, name: &str, max: usize) -> Option<Sym> {
+        match self.lookup(name) {
+            Some(sym) => Some(sym),
+            None if self.names.len() < max => Some(self.intern(name)),
+            None => None,
+        }
+    }
+
+    pub fn lookup(&self, name: &str) -> Option<Sym> {
+        self.index.get(name).copied()
+    }
+
+    pub fn name(&self, sym: Sym) -> &str {
+        self.names.get(sym.0 as usize).map_or("", |name| &**name)
+    }
+}

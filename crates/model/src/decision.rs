@@ -1,0 +1,113 @@
+//! What is to be done about a source, and what was refused.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AlertId, Prefix, Timestamp};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    Ban,
+}
+
+/// Who decided.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Origin {
+    /// This machine's own detection.
+    Guard,
+    /// A person at the command line.
+    Operator { name: String },
+}
+
+/// A measure against a network until a point in time. A later decision on the same prefix
+/// replaces an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub measure: Measure,
+    pub prefix: Prefix,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub reason: String,
+    pub origin: Origin,
+    /// The alerts that led here; empty for an operator's ban.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertId>,
+    /// How many times this offender was banned before.
+    #[serde(default)]
+    pub repeat: u32,
+}
+
+impl Decision {
+    pub fn remaining(&self, now: Timestamp) -> Duration {
+        self.until.since(now)
+    }
+
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.until > now
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// An operator lifted it.
+    Operator,
+    /// An operator lifted all bans at once.
+    Panic,
+    /// A wider ban took its place.
+    Superseded,
+    /// The allowlist or the guard's facts changed and now protect it.
+    Protected,
+}
+
+/// A ban lifted before its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    pub prefix: Prefix,
+    pub at: Timestamp,
+    pub reason: ReleaseReason,
+    pub by: Origin,
+}
+
+/// Why the never-ban guard said no.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// The peer of an administrator's open session.
+    AdminSession,
+    Allowlist { entry: Prefix },
+    /// More bans a minute than the limit: the circuit breaker is open.
+    CircuitOpen { limit_per_minute: u32 },
+    Gateway,
+    Loopback,
+    OwnAddress,
+    /// A private, link-local or shared range (RFC 1918, RFC 4193, RFC 6598, …).
+    Private { range: Prefix },
+    Resolver,
+    /// Multicast, unspecified, broadcast or otherwise no one machine's address.
+    Special { range: Prefix },
+    /// The alert has no address that a firewall could ban.
+    NoAddress,
+    /// Wider than the configured limit.
+    TooWide { limit: u8 },
+    /// The ban table is full.
+    TooMany { limit: u64 },
+    /// Widening to this range would cut off neighbours who did nothing.
+    Collateral { addresses: u64, limit: u64 },
+}
+
+/// A ban that was asked for and not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub at: Timestamp,
+    /// The prefix asked for; absent when the alert named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<Prefix>,
+    pub reason: RefusalReason,
+    pub origin: Origin,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertId>,
+}

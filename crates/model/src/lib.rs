@@ -1,0 +1,31 @@
+//! The words all rooms share.
+//!
+//! Pure: no clock, no files, no network. A type stands here when at least two rooms speak of it;
+//! everything else stays in the room that owns it. The order below is the data's way.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod alert;
+mod decision;
+mod diagnostic;
+mod duration;
+mod entry;
+mod host;
+pub mod limits;
+mod prefix;
+mod record;
+mod time;
+
+pub use alert::{Alert, AlertEvent, AlertId, EvidenceLine, RawText, Scope};
+pub use decision::{Decision, Measure, Origin, Refusal, RefusalReason, Release, ReleaseReason};
+pub use diagnostic::{Diagnostic, Severity};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
+pub use host::HostFacts;
+pub use prefix::{Prefix, PrefixError};
+pub use record::{Batch, FileId, Origin as LineOrigin, Record, RecordMeta, SourceId, SourceInfo};
+pub use time::{Timestamp, TimestampError};

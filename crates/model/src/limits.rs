@@ -1,0 +1,47 @@
+//! Every bound in one place. A bound that is hit is counted where the operator can see it.
+
+/// Longest line kept; the rest of a longer one is dropped and counted.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// Lines handed on at a time.
+pub const BATCH_LINES_MAX: usize = 1_024;
+/// Bytes handed on at a time, so long as one line fits.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Files one source may match.
+pub const FILES_PER_SOURCE_MAX: usize = 1_024;
+/// Syslog connections open at a time.
+pub const SYSLOG_CONNECTIONS_MAX: usize = 256;
+
+/// Bytes of a raw line kept in an alert; its hash and length are always of the whole line.
+pub const EVIDENCE_LINE_BYTES_MAX: usize = 8 << 10;
+/// Raw lines kept in an alert: the last ones before it.
+pub const EVIDENCE_LINES_MAX: usize = 50;
+
+/// Live buckets; beyond it the one that was quiet longest goes.
+pub const BUCKETS_MAX: usize = 1_000_000;
+/// Events kept in one bucket's queue.
+pub const BUCKET_QUEUE_MAX: usize = 1_024;
+/// Different values one bucket's `distinct` remembers.
+pub const BUCKET_DISTINCT_MAX: usize = 4_096;
+/// Compiled size of one regular expression.
+pub const REGEX_BYTES_MAX: usize = 16 << 20;
+/// Depth of grok patterns within grok patterns.
+pub const GROK_DEPTH_MAX: usize = 64;
+/// Steps that one evaluation of an expression may take.
+pub const EXPRESSION_STEPS_MAX: u64 = 1_000_000;
+/// Size of one rule file.
+pub const RULE_FILE_BYTES_MAX: usize = 4 << 20;
+
+/// Prefixes banned at a time.
+pub const BANS_MAX: usize = 4_000_000;
+/// Offenders remembered for growing ban times.
+pub const OFFENDERS_MAX: usize = 1_000_000;
+
+/// Entries that wait for the recorder; beyond it the loss is counted and recorded later.
+pub const RECORD_QUEUE_MAX: usize = 65_536;
+/// Bytes of one leaf (C2SP tlog-tiles: a bundle gives an entry's length in 16 bits).
+pub const LEAF_BYTES_MAX: usize = 65_535;
+/// Bytes of one payload.
+pub const PAYLOAD_BYTES_MAX: usize = 4 << 20;
+
+const _: () = assert!(BATCH_BYTES_MAX >= LINE_BYTES_MAX);
+const _: () = assert!(EVIDENCE_LINE_BYTES_MAX * EVIDENCE_LINES_MAX * 2 < PAYLOAD_BYTES_MAX);

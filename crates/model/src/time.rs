@@ -1,0 +1,114 @@
+//! A point in time: nanoseconds since the Unix epoch, UTC. Written as RFC 3339.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Nanoseconds since 1970-01-01T00:00:00Z. Ranges from 1677 to 2262.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const EPOCH: Self = Self(0);
+    pub const MAX: Self = Self(i64::MAX);
+
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000))
+    }
+
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000_000)
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        u64::try_from(self.0.saturating_sub(earlier.0)).map_or(Duration::ZERO, Duration::from_nanos)
+    }
+
+    /// `self` plus `span`, or the last representable instant.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(i64::try_from(span.as_nanos()).map_or(i64::MAX, |n| self.0.saturating_add(n)))
+    }
+
+    /// `self` minus `span`, or the first representable instant.
+    pub fn minus(self, span: Duration) -> Self {
+        Self(i64::try_from(span.as_nanos()).map_or(i64::MIN, |n| self.0.saturating_sub(n)))
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(t: jiff::Timestamp) -> Self {
+        Self(i64::try_from(t.as_nanosecond()).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Timestamp> for jiff::Timestamp {
+    fn from(t: Timestamp) -> Self {
+        Self::from_nanosecond(i128::from(t.0)).unwrap_or(Self::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&jiff::Timestamp::from(*self), f)
+    }
+}
+
+/// The text was not an RFC 3339 time with an offset.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not an RFC 3339 time such as 2026-11-21T20:15:00Z")]
+pub struct TimestampError(String);
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        s.parse::<jiff::Timestamp>().map(Self::from).map_err(|_| TimestampError(s.to_owned()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips_to_the_nanosecond() {
+        let t = Timestamp::from_nanos(1_795_000_000_123_456_789);
+        assert_eq!(t.to_string().parse::<Timestamp>().unwrap(), t);
+        assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Timestamp::MAX.plus(Duration::from_secs(1)), Timestamp::MAX);
+        assert_eq!(Timestamp::EPOCH.since(Timestamp::MAX), Duration::ZERO);
+    }
+}
