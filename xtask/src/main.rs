@@ -1,1 +1,38 @@
-fn main() {}
+//! The workshop: what a contributor runs besides cargo itself.
+//!
+//! `cargo xtask test` is the one command that passes all tests; `.ci/run` calls it too.
+
+use std::process::ExitCode;
+
+mod deps;
+mod suite;
+mod tidy;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  test [--quick]   format, lint, tidiness, dependencies, every test; says what was skipped and why
+                   (--quick leaves the lints out)
+  tidy             house rules that no compiler checks: file and function length, forbidden words
+  deps             licences, sources and number of the dependencies";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => suite::run(suite::Scope::Everything),
+        ["test", "--quick"] => suite::run(suite::Scope::TestsOnly),
+        ["tidy"] => tidy::run(),
+        ["deps"] => deps::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
