@@ -17,6 +17,9 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod engine;
 pub mod event;
 pub mod overflow;
+pub mod rules;
 pub mod symbols;
+pub mod yaml;

@@ -1,0 +1,104 @@
+//! Rule files as values, and what kind of content each holds.
+//!
+//! The caller reads the disk. The kind follows from the folder names in the path, so that both
+//! layouts work: `rules/<tech>/s01-parse/x.yaml` and `parsers/s01-parse/<author>/x.yaml`.
+
+/// One file of detection content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFile {
+    pub path: String,
+    pub text: String,
+}
+
+/// What a rule file is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// A parser of the named stage (`s00-raw`, `s01-parse`, `s02-enrich`, …).
+    Parser {
+        stage: String,
+    },
+    /// A parser of overflows, of the named stage.
+    Postoverflow {
+        stage: String,
+    },
+    Scenario,
+    /// Grok patterns, one `NAME expression` a line.
+    Patterns,
+    /// A list that rules read by its file name.
+    Data,
+    /// Nothing this room knows (collections, contexts, notes, logs).
+    Other,
+}
+
+impl RuleFile {
+    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+
+    /// The last part of the path: what parsers are ordered by.
+    pub fn name(&self) -> &str {
+        self.path.rsplit(['/', '\\']).next().unwrap_or(&self.path)
+    }
+
+    pub fn kind(&self) -> RuleKind {
+        let mut folders: Vec<&str> = self.path.split(['/', '\\']).collect();
+        folders.pop();
+        let yaml = self.path.ends_with(".yaml") || self.path.ends_with(".yml");
+        let is_in = |name: &str| folders.contains(&name);
+        let stage = folders.iter().rev().find(|name| is_stage(name));
+        // The innermost folder decides, so that `…/scenarios/rules/s01-parse/x.yaml` is a parser.
+        match stage {
+            Some(stage) if yaml && is_in("postoverflows") => RuleKind::Postoverflow {
+                stage: (*stage).to_owned(),
+            },
+            Some(stage) if yaml => RuleKind::Parser {
+                stage: (*stage).to_owned(),
+            },
+            _ if is_in("patterns") => RuleKind::Patterns,
+            _ if is_in("data") => RuleKind::Data,
+            _ if yaml && is_in("scenarios") => RuleKind::Scenario,
+            _ => RuleKind::Other,
+        }
+    }
+}
+
+/// `s` and two digits and a dash: `s00-raw`.
+fn is_stage(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    matches!(bytes, [b's', a, b, b'-', _, ..] if a.is_ascii_digit() && b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_give_the_kind() {
+        let kind = |path: &str| RuleFile::new(path, "").kind();
+        let parser = |stage: &str| RuleKind::Parser {
+            stage: stage.to_owned(),
+        };
+        assert_eq!(kind("rules/ssh/s01-parse/sshd.yaml"), parser("s01-parse"));
+        assert_eq!(kind("parsers/s02-enrich/me/x.yml"), parser("s02-enrich"));
+        assert_eq!(
+            kind("postoverflows/s00-enrich/me/x.yaml"),
+            RuleKind::Postoverflow {
+                stage: "s00-enrich".to_owned()
+            }
+        );
+        assert_eq!(
+            kind("rules/ssh/postoverflows/s01-whitelist/x.yaml"),
+            RuleKind::Postoverflow {
+                stage: "s01-whitelist".to_owned()
+            }
+        );
+        assert_eq!(kind("rules/ssh/scenarios/bf.yaml"), RuleKind::Scenario);
+        assert_eq!(kind("rules/common/patterns/linux"), RuleKind::Patterns);
+        assert_eq!(kind("rules/web/data/bad_agents.txt"), RuleKind::Data);
+        assert_eq!(kind("collections/me/x.yaml"), RuleKind::Other);
+        assert_eq!(kind("parsers/s01-parse/me/README.md"), RuleKind::Other);
+    }
+}
