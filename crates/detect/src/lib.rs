@@ -18,6 +18,7 @@
 )]
 
 pub mod engine;
+pub mod engine;
 pub mod event;
 pub mod overflow;
 pub mod rules;

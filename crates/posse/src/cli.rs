@@ -1,0 +1,256 @@
+//! The command line's own definition. Help, completions and the manual come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::{Prefix, parse_duration};
+
+/// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
+#[derive(Debug, Parser)]
+#[command(name = "posse", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
+    3 done with less than asked for, 4 refused by the never-ban guard.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch this machine: find its logs, detect attacks, ban them, record everything.
+    Run(RunArgs),
+    /// Run the same detection over recorded logs, in the recording's own time.
+    Replay(ReplayArgs),
+    /// A live-fire exercise in network namespaces: attack, alert, ban and proof, with times.
+    Drill(DrillArgs),
+    /// Ban an address or network now.
+    Ban(BanArgs),
+    /// Lift a ban, or all of them.
+    Unban(UnbanArgs),
+    /// List the bans in force.
+    Bans(ListArgs),
+    /// List the latest alerts, with the lines that caused them.
+    Alerts(AlertsArgs),
+    /// What the running guard sees, does and records.
+    Status(ListArgs),
+    /// What would be watched on this machine, what not, and why; what enforcement can do.
+    Doctor(DoctorArgs),
+    /// The tamper-evident record: verify, export, rebuild.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Detection content: list it, check it, test it.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Print a shell completion script.
+    Completions {
+        /// The shell to complete for.
+        shell: clap_complete::Shell,
+    },
+    #[command(hide = true)]
+    DrillPart(DrillPartArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StateArgs {
+    /// Where bans, alerts and the ledger are kept [default: /var/lib/posse as root, else
+    /// $XDG_STATE_HOME/posse].
+    #[arg(long, value_name = "DIR", env = "POSSE_STATE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Configuration file [default: /etc/posse/posse.toml if it exists, else what is found].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Never touch the kernel: detect, decide and record only.
+    #[arg(long)]
+    pub(crate) observe: bool,
+    /// Print one JSON object a line for everything that happens.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End when every source has ended (standard input closed), instead of waiting.
+    #[arg(long)]
+    pub(crate) until_end: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Log files, in order; `-` reads standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the lines are: syslog, nginx, apache2, … [default: guessed from the file's name].
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// Use the rules in this folder instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Configuration whose [ban] and [never_ban] tables to judge with.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say which bans this log would have caused, and which ordinary clients they would have
+    /// cut off.
+    #[arg(long)]
+    pub(crate) what_if: bool,
+    /// Record alerts and decisions on a ledger of its own in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print only the summary.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DrillArgs {
+    /// Print the timeline as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep the drill's state folder (ledger, logs) and say where it is.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DrillRole {
+    Attacker,
+    Client,
+    Service,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DrillPartArgs {
+    pub(crate) role: DrillRole,
+    /// Folder for logs (service) or address of the service (attacker, client).
+    pub(crate) target: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BanArgs {
+    /// IPv4 or IPv6 address or network: 203.0.113.9, 203.0.113.0/24, 2001:db8::/64.
+    pub(crate) prefix: Prefix,
+    /// How long: 30m, 4h, 7d.
+    #[arg(long = "for", value_name = "TIME", default_value = "4h", value_parser = parse_duration)]
+    pub(crate) duration: std::time::Duration,
+    /// Why; goes on the ledger.
+    #[arg(long, default_value = "operator's decision")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UnbanArgs {
+    /// The address or network to release; bans within it are lifted too.
+    #[arg(required_unless_present = "all")]
+    pub(crate) prefix: Option<Prefix>,
+    /// The panic button: lift every ban, now.
+    #[arg(long, conflicts_with = "prefix")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AlertsArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// How many, newest first.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Show the raw lines that caused each alert.
+    #[arg(long)]
+    pub(crate) lines: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Configuration file to examine.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Recompute every hash, signature and table from the payloads up.
+    Verify(ListArgs),
+    /// Write the log as C2SP tiles that any outsider can audit.
+    Export {
+        /// The folder to write; made if it does not exist.
+        dir: PathBuf,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// Print the log's verifier key (C2SP vkey).
+    Key {
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// Throw the tables (bans, alerts, offenders) away and make them again from the ledger.
+    Rebuild {
+        #[command(flatten)]
+        state: StateArgs,
+    },
+    /// Print entries as JSON, one a line.
+    Show {
+        /// First index.
+        #[arg(default_value_t = 0)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+        #[command(flatten)]
+        state: StateArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// List parsers and scenarios.
+    List {
+        /// A rules folder instead of the built-in rules.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load a rules folder and report every mistake with file, line and fix.
+    Check {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Run each technology's sample log and hold the alerts against what it must give.
+    Test {
+        /// A rules folder instead of the built-in rules.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
