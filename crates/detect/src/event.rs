@@ -4,7 +4,10 @@
 //! field is a pair of numbers into it. An event is reused for the next line, so that most lines
 //! allocate nothing.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use model::Timestamp;
 use serde_json::Value as Json;
@@ -30,9 +33,14 @@ impl Span {
     /// The part `range` (relative to `self`) of this span.
     pub fn slice(self, range: Range<usize>) -> Self {
         let at = |n: usize| {
-            self.start.saturating_add(u32::try_from(n).unwrap_or(u32::MAX)).min(self.end)
+            self.start
+                .saturating_add(u32::try_from(n).unwrap_or(u32::MAX))
+                .min(self.end)
         };
-        Self { start: at(range.start), end: at(range.end) }
+        Self {
+            start: at(range.start),
+            end: at(range.end),
+        }
     }
 }
 
@@ -44,7 +52,10 @@ pub struct Fields {
 
 impl Fields {
     pub fn find(&self, sym: Sym) -> Option<Span> {
-        self.entries.iter().find(|(s, _)| *s == sym).map(|(_, span)| *span)
+        self.entries
+            .iter()
+            .find(|(s, _)| *s == sym)
+            .map(|(_, span)| *span)
     }
 
     pub fn set(&mut self, sym: Sym, span: Span) {
@@ -100,6 +111,9 @@ pub struct Event {
     pub parsed: Fields,
     /// `evt.Unmarshaled`: values of any JSON type.
     pub unmarshaled: BTreeMap<String, Json>,
+    /// The keys of `unmarshaled` whose value is a `map[string]string` (`ParseKV`): in these a
+    /// missing key reads as `""` instead of nil.
+    pub string_maps: BTreeSet<String>,
     pub mode: TimeMode,
     /// `evt.Time`: when the line was acquired (live), or the line's own time (recording).
     pub time: Timestamp,
@@ -124,11 +138,20 @@ impl Event {
     pub fn reset(&mut self, line: &str) {
         self.text.clear();
         self.text.push_str(line);
-        self.line = Span { start: 0, end: u32::try_from(self.text.len()).unwrap_or(u32::MAX) };
-        for fields in [&mut self.enriched, &mut self.labels, &mut self.meta, &mut self.parsed] {
+        self.line = Span {
+            start: 0,
+            end: u32::try_from(self.text.len()).unwrap_or(u32::MAX),
+        };
+        for fields in [
+            &mut self.enriched,
+            &mut self.labels,
+            &mut self.meta,
+            &mut self.parsed,
+        ] {
             fields.clear();
         }
         self.unmarshaled.clear();
+        self.string_maps.clear();
         self.str_time = Span::default();
         self.str_time_format = Span::default();
         self.marshaled_time = None;
@@ -157,7 +180,10 @@ impl Event {
     pub fn write(&mut self, value: &str) -> Span {
         let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.text.push_str(value);
-        Span { start, end: u32::try_from(self.text.len()).unwrap_or(u32::MAX) }
+        Span {
+            start,
+            end: u32::try_from(self.text.len()).unwrap_or(u32::MAX),
+        }
     }
 
     /// Where `value` already stands in the arena, if it was borrowed from it.
@@ -165,7 +191,12 @@ impl Event {
         let offset = (value.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
         let end = offset.checked_add(value.len())?;
         (end <= self.text.len())
-            .then(|| Some(Span { start: u32::try_from(offset).ok()?, end: u32::try_from(end).ok()? }))
+            .then(|| {
+                Some(Span {
+                    start: u32::try_from(offset).ok()?,
+                    end: u32::try_from(end).ok()?,
+                })
+            })
             .flatten()
     }
 
@@ -189,7 +220,9 @@ impl Event {
 
     /// A field's text; a missing field reads as `""`.
     pub fn field(&self, map: FieldMap, sym: Sym) -> &str {
-        self.fields(map).find(sym).map_or("", |span| self.read(span))
+        self.fields(map)
+            .find(sym)
+            .map_or("", |span| self.read(span))
     }
 
     pub fn set_field(&mut self, map: FieldMap, sym: Sym, value: &str) {

@@ -18,9 +18,10 @@
 )]
 
 pub mod engine;
-pub mod engine;
 pub mod event;
+pub mod expr;
 pub mod overflow;
+pub mod regex_syntax;
 pub mod rules;
 pub mod symbols;
 pub mod yaml;

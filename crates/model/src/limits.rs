@@ -28,6 +28,12 @@ pub const REGEX_BYTES_MAX: usize = 16 << 20;
 pub const GROK_DEPTH_MAX: usize = 64;
 /// Steps that one evaluation of an expression may take.
 pub const EXPRESSION_STEPS_MAX: u64 = 1_000_000;
+/// Depth of an expression within expressions.
+pub const EXPRESSION_DEPTH_MAX: u32 = 100;
+/// Size of one expression (the largest in public rule sets has 41 kB).
+pub const EXPRESSION_BYTES_MAX: usize = 1 << 20;
+/// Different field names.
+pub const SYMBOLS_MAX: usize = 65_536;
 /// Size of one rule file.
 pub const RULE_FILE_BYTES_MAX: usize = 4 << 20;
 
