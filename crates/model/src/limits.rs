@@ -10,6 +10,14 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 pub const FILES_PER_SOURCE_MAX: usize = 1_024;
 /// Syslog connections open at a time.
 pub const SYSLOG_CONNECTIONS_MAX: usize = 256;
+/// Bytes of one syslog message; the rest of a longer one is dropped and counted.
+pub const SYSLOG_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one journal entry; a longer one is skipped and counted.
+pub const JOURNAL_ENTRY_BYTES_MAX: usize = 2 << 20;
+/// Rotated files that are still read to their end at a time.
+pub const ROTATED_FILES_MAX: usize = 256;
+/// Directories watched for new log files.
+pub const WATCHED_DIRECTORIES_MAX: usize = 4_096;
 
 /// Bytes of a raw line kept in an alert; its hash and length are always of the whole line.
 pub const EVIDENCE_LINE_BYTES_MAX: usize = 8 << 10;
