@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Run a pipeline once and print what it cost, as one line of JSON.
+
+    bench/measure.py [--stdin FILE] [--stdout FILE] [--stderr FILE] [--timeout S] -- \\
+        command args... [--pipe command args...]
+
+cpu_s    user + system seconds of all stages and of the children they waited for
+wall_s   from the first start to the last end
+rss_mib  sum over the stages of the peak resident set (of a stage's largest process)
+exit     the worst exit code
+
+Needs Python 3.9 or newer on Linux. On interrupt or timeout all stages are killed.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stdin", default=os.devnull)
+    parser.add_argument("--stdout", default=os.devnull)
+    parser.add_argument("--stderr", default=os.devnull)
+    parser.add_argument("--timeout", type=int, default=1800)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    words = options.command[1:] if options.command[:1] == ["--"] else options.command
+    stages = [[]]
+    for word in words:
+        if word == "--pipe":
+            stages.append([])
+        else:
+            stages[-1].append(word)
+    if not all(stages):
+        parser.error("an empty command")
+    return options, stages
+
+
+def start(stages, options):
+    running, upstream = [], open(options.stdin, "rb")
+    errors = open(options.stderr, "ab")
+    for number, words in enumerate(stages):
+        final = number == len(stages) - 1
+        stdout = open(options.stdout, "wb") if final else subprocess.PIPE
+        child = subprocess.Popen(words, stdin=upstream, stdout=stdout, stderr=errors)
+        upstream.close()
+        upstream = child.stdout
+        running.append(child)
+    return running
+
+
+def main():
+    options, stages = arguments()
+    running = []
+
+    def stop(*_):
+        for child in running:
+            if child.returncode is None:
+                child.kill()
+        sys.exit(124)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, stop)
+    signal.alarm(options.timeout)
+    began = time.monotonic()
+    running.extend(start(stages, options))
+    cpu, rss, worst = 0.0, 0, 0
+    for child in running:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        cpu += usage.ru_utime + usage.ru_stime
+        rss += usage.ru_maxrss
+        worst = max(worst, abs(child.returncode))
+    wall = time.monotonic() - began
+    print(
+        json.dumps(
+            {
+                "cpu_s": round(cpu, 3),
+                "wall_s": round(wall, 3),
+                "rss_mib": round(rss / 1024, 1),
+                "exit": worst,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
