@@ -37,6 +37,32 @@ impl Guard {
         self.check(prefix, facts)
     }
 
+    /// Everything that a ban must not touch.
+    pub(crate) fn protected(&self, facts: &HostFacts) -> Vec<Prefix> {
+        let HostFacts {
+            own_addresses,
+            gateways,
+            resolvers,
+            admin_peers,
+        } = facts;
+        let hosts = [own_addresses, gateways, resolvers, admin_peers];
+        let private = if self.config.private_ranges {
+            PRIVATE.as_slice()
+        } else {
+            &[]
+        };
+        let ranges = LOOPBACK.iter().chain(&SPECIAL).chain(private);
+        let mut all: Vec<Prefix> = ranges.map(|range| range.prefix()).collect();
+        all.extend(&self.config.allow);
+        all.extend(
+            hosts
+                .into_iter()
+                .flatten()
+                .map(|address| Prefix::host(*address)),
+        );
+        all
+    }
+
     fn check_width(&self, prefix: Prefix, (v4, v6): (u8, u8)) -> Result<(), RefusalReason> {
         let limit = if shared(prefix) {
             128
@@ -162,3 +188,189 @@ const SHARED: [Range; 3] = [
 ];
 
 const NAT64_LOCAL: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(s: &str) -> Prefix {
+        s.parse().unwrap()
+    }
+
+    fn facts() -> HostFacts {
+        let one = |s: &str| vec![s.parse().unwrap()];
+        HostFacts {
+            own_addresses: one("198.51.100.10"),
+            gateways: one("198.51.100.1"),
+            resolvers: one("2001:db8:53::53"),
+            admin_peers: one("::ffff:203.0.113.77"),
+        }
+    }
+
+    fn reason(prefix: &str) -> Option<RefusalReason> {
+        let config = NeverBanConfig {
+            allow: vec![p("192.0.2.64/26")],
+            ..Default::default()
+        };
+        Guard::new(config).check(p(prefix), &facts()).err()
+    }
+
+    #[test]
+    fn every_reason_has_its_addresses() {
+        use RefusalReason::{
+            AdminSession, Allowlist, Gateway, Loopback, OwnAddress, Private, Resolver, Special,
+            TooWide,
+        };
+        for (prefix, expected) in [
+            ("127.0.0.53", Loopback),
+            ("::1", Loopback),
+            (
+                "0.0.0.0",
+                Special {
+                    range: p("0.0.0.0/8"),
+                },
+            ),
+            (
+                "224.0.0.251",
+                Special {
+                    range: p("224.0.0.0/4"),
+                },
+            ),
+            (
+                "255.255.255.255",
+                Special {
+                    range: p("240.0.0.0/4"),
+                },
+            ),
+            ("::", Special { range: p("::/80") }),
+            (
+                "ff02::1",
+                Special {
+                    range: p("ff00::/8"),
+                },
+            ),
+            ("198.51.100.10", OwnAddress),
+            ("198.51.100.1", Gateway),
+            ("2001:db8:53::53", Resolver),
+            ("203.0.113.77", AdminSession),
+            ("::ffff:203.0.113.77", AdminSession),
+            (
+                "192.0.2.65",
+                Allowlist {
+                    entry: p("192.0.2.64/26"),
+                },
+            ),
+            (
+                "10.1.2.3",
+                Private {
+                    range: p("10.0.0.0/8"),
+                },
+            ),
+            (
+                "100.64.0.1",
+                Private {
+                    range: p("100.64.0.0/10"),
+                },
+            ),
+            (
+                "169.254.169.254",
+                Private {
+                    range: p("169.254.0.0/16"),
+                },
+            ),
+            (
+                "172.31.255.255",
+                Private {
+                    range: p("172.16.0.0/12"),
+                },
+            ),
+            (
+                "192.168.0.1",
+                Private {
+                    range: p("192.168.0.0/16"),
+                },
+            ),
+            (
+                "fd00::1",
+                Private {
+                    range: p("fc00::/7"),
+                },
+            ),
+            (
+                "fe80::1",
+                Private {
+                    range: p("fe80::/10"),
+                },
+            ),
+            (
+                "fec0::1",
+                Private {
+                    range: p("fec0::/10"),
+                },
+            ),
+            ("8.0.0.0/15", TooWide { limit: 16 }),
+            ("2400::/31", TooWide { limit: 32 }),
+            ("64:ff9b::/96", TooWide { limit: 128 }),
+            ("2001:0:1:2::/64", TooWide { limit: 128 }),
+        ] {
+            assert_eq!(reason(prefix), Some(expected), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_covers_something_protected_is_refused() {
+        for (prefix, expected) in [
+            ("198.51.100.8/29", RefusalReason::OwnAddress),
+            ("198.51.100.0/29", RefusalReason::Gateway),
+            ("203.0.113.0/24", RefusalReason::AdminSession),
+            ("2001:db8:53::/64", RefusalReason::Resolver),
+            (
+                "192.0.2.0/24",
+                RefusalReason::Allowlist {
+                    entry: p("192.0.2.64/26"),
+                },
+            ),
+            ("172.0.0.0/16", RefusalReason::TooWide { limit: 24 }),
+        ] {
+            let guard = Guard::new(NeverBanConfig {
+                allow: vec![p("192.0.2.64/26")],
+                ..Default::default()
+            });
+            assert_eq!(
+                guard.check_automatic(p(prefix), &facts()),
+                Err(expected),
+                "{prefix}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_rest_may_be_banned() {
+        for prefix in [
+            "192.0.2.1",
+            "203.0.113.9",
+            "198.51.100.128/25",
+            "2001:db8::/64",
+            "8.8.0.0/16",
+            "64:ff9b::203.0.113.9",
+            "2001:db8:53:1::/64",
+        ] {
+            assert_eq!(reason(prefix), None, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn private_ranges_are_a_switch_and_loopback_is_not() {
+        let config = NeverBanConfig {
+            private_ranges: false,
+            ..Default::default()
+        };
+        let guard = Guard::new(config);
+        assert_eq!(guard.check(p("10.1.2.3"), &facts()), Ok(()));
+        assert_eq!(guard.check(p("fe80::1"), &facts()), Ok(()));
+        assert_eq!(
+            guard.check(p("127.0.0.1"), &facts()),
+            Err(RefusalReason::Loopback)
+        );
+    }
+}

@@ -17,8 +17,8 @@ mod escalation;
 mod glob;
 mod guard;
 mod history;
-mod offenders;
 mod policy;
+mod recent;
 
 pub use config::{
     BanConfig, ConfigError, NeverBanConfig, PolicyConfig, RangeConfig, RuleAction, RuleOverride,

@@ -1,12 +1,25 @@
-//! The policy.
+//! The policy: takes alerts in their order, keeps what must be remembered between them (bans in
+//! force, offenders, good visitors, the circuit breaker), and says what is to be done.
+//!
+//! Owns all mutable state of the room. Every verdict depends only on the alerts before it, never
+//! on how they were cut into batches.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use model::{Alert, Decision, HostFacts, Notice, Origin, Prefix, Refusal, Release, Timestamp};
+use model::{
+    Alert, Decision, HostFacts, Measure, Notice, Origin, Prefix, Refusal, RefusalReason, Release,
+    ReleaseReason, Scope, Timestamp, format_duration, limits,
+};
 
-use crate::config::{ConfigError, PolicyConfig};
-use crate::history::Ban;
+use crate::{
+    breaker::{Admission, Breaker},
+    config::{BanConfig, ConfigError, PolicyConfig, RangeConfig, RuleAction},
+    escalation::{Candidate, candidates, check_bystanders, check_good},
+    glob,
+    guard::{self, Guard},
+    history::{Ban, BanHistory},
+    recent::Recent,
+};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,90 +40,583 @@ pub struct PolicyStats {
     pub alerts: u64,
     pub bans: u64,
     pub extensions: u64,
+    /// Alerts about sources that were banned long enough already.
     pub already_banned: u64,
+    /// Alerts that ask for no measure, by their rule or by configuration.
     pub alert_only: u64,
     pub refusals: u64,
+    /// Memory given up at a limit.
     pub offenders_evicted: u64,
     pub good_evicted: u64,
+    pub restored_dropped: u64,
+    /// Bans in force.
     pub active: u64,
 }
 
-#[derive(Debug)]
-pub struct Policy {}
+#[derive(Clone, Debug)]
+pub struct Policy {
+    config: BanConfig,
+    bans_max: u64,
+    guard: Guard,
+    breaker: Breaker,
+    history: BanHistory,
+    /// How often a source was banned, by the end of its last ban.
+    offenders: Recent<Prefix, u32>,
+    good: Recent<IpAddr, ()>,
+    /// Ranges whose widening was refused, so that it is said once a window.
+    said: Recent<Prefix, ()>,
+    stats: PolicyStats,
+}
+
+/// Addresses remembered for something good.
+const GOOD_MAX: usize = 65_536;
+/// Refused ranges remembered.
+const SAID_MAX: usize = 65_536;
+/// An extension must add at least this part of the ban, or a source that keeps knocking would
+/// give a decision a second.
+const EXTENSION_PART: u32 = 10;
+
+/// One alert being judged.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    alert: &'a Alert,
+    facts: &'a HostFacts,
+    now: Timestamp,
+    /// Length of a first ban by this rule.
+    base: Duration,
+}
 
 impl Policy {
     /// Fails on a configuration that cannot be meant; see [`PolicyConfig::check`].
     pub fn new(config: PolicyConfig) -> Result<Self, ConfigError> {
-        let _ = config;
-        Ok(Self {})
+        config.check()?;
+        Ok(Self {
+            bans_max: config.never_ban.bans_max,
+            breaker: Breaker::new(config.never_ban.bans_per_minute),
+            guard: Guard::new(config.never_ban),
+            config: config.ban,
+            history: BanHistory::default(),
+            offenders: Recent::new(limits::OFFENDERS_MAX),
+            good: Recent::new(GOOD_MAX),
+            said: Recent::new(SAID_MAX),
+            stats: PolicyStats::default(),
+        })
     }
-    /// Takes a new configuration and keeps what is known; on error nothing changes.
-    pub fn reconfigure(&mut self, _config: PolicyConfig) -> Result<(), ConfigError> {
+
+    /// Takes a new configuration and keeps what is known; on error nothing changes. Bans that are
+    /// protected now are lifted by [`Policy::recheck`].
+    pub fn reconfigure(&mut self, config: PolicyConfig) -> Result<(), ConfigError> {
+        config.check()?;
+        self.bans_max = config.never_ban.bans_max;
+        self.breaker.set_limit(config.never_ban.bans_per_minute);
+        self.guard = Guard::new(config.never_ban);
+        self.config = config.ban;
         Ok(())
     }
+
     /// Takes back decisions from the store, oldest first and without those that were released:
-    /// active ones are in force again, past ones make their sources repeat offenders.
-    pub fn restore(&mut self, _decisions: &[Decision], _now: Timestamp) {}
-    /// Judges alerts in their order.
-    pub fn judge(&mut self, _: &[Alert], _: &HostFacts, _now: Timestamp) -> Vec<Verdict> {
-        Vec::new()
+    /// active ones are in force again, past ones make their sources repeat offenders. The guard
+    /// is not asked: call [`Policy::recheck`] next.
+    pub fn restore(&mut self, decisions: &[Decision], now: Timestamp) {
+        for decision in decisions {
+            if decision.origin == Origin::Guard {
+                self.offend(decision.prefix, decision.until, decision.repeat);
+            }
+            if !decision.is_active(now) {
+                continue;
+            }
+            let known = self.history.get(decision.prefix).is_some();
+            if !known && self.is_full() {
+                self.stats.restored_dropped += 1;
+                continue;
+            }
+            self.history.insert(decision.prefix, Ban::of(decision));
+        }
     }
-    /// An operator (or another authority) asks for a ban: `Ban` or `Refuse`.
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
+
+    /// Judges alerts in their order.
+    pub fn judge(&mut self, alerts: &[Alert], facts: &HostFacts, now: Timestamp) -> Vec<Verdict> {
+        let mut verdicts = self.tick(now);
+        for alert in alerts {
+            self.stats.alerts += 1;
+            match base_duration(&self.config, alert) {
+                Some(base) => {
+                    self.judge_source(
+                        Case {
+                            alert,
+                            facts,
+                            now,
+                            base,
+                        },
+                        &mut verdicts,
+                    );
+                }
+                None => self.stats.alert_only += 1,
+            }
+        }
+        verdicts
+    }
+
+    /// An operator asks for a ban: `Ban` or `Refuse`. The guard applies, the circuit breaker does
+    /// not. A zero duration stands for the configured one.
     pub fn request(
         &mut self,
-        _prefix: Prefix,
-        _duration: Duration,
-        _reason: &str,
-        _by: Origin,
-        _facts: &HostFacts,
-        _now: Timestamp,
+        prefix: Prefix,
+        duration: Duration,
+        reason: &str,
+        by: Origin,
+        facts: &HostFacts,
+        now: Timestamp,
     ) -> Verdict {
-        todo_verdict()
+        self.history.expire(now);
+        let full = self.history.get(prefix).is_none() && self.is_full();
+        let checked = match self.guard.check(prefix, facts) {
+            Ok(()) if full => Err(RefusalReason::TooMany {
+                limit: self.bans_max,
+            }),
+            checked => checked,
+        };
+        if let Err(reason) = checked {
+            self.stats.refusals += 1;
+            let refusal = Refusal {
+                at: now,
+                prefix: Some(prefix),
+                reason,
+                origin: by,
+                alerts: Vec::new(),
+            };
+            return Verdict::Refuse(refusal);
+        }
+        let duration = if duration.is_zero() {
+            self.config.duration
+        } else {
+            duration
+        };
+        let decision = Decision {
+            measure: Measure::Ban,
+            prefix,
+            from: now,
+            until: now.plus(duration),
+            reason: reason.to_owned(),
+            origin: by,
+            alerts: Vec::new(),
+            repeat: 0,
+        };
+        self.stats.bans += 1;
+        self.history.insert(prefix, Ban::of(&decision));
+        Verdict::Ban(decision)
     }
-    /// Lifts the ban on `prefix` and all narrower ones in it; forgets that they were offenders.
-    pub fn release(&mut self, _prefix: Prefix, _by: &Origin, _now: Timestamp) -> Vec<Release> {
-        Vec::new()
+
+    /// Lifts the ban on `prefix` and all narrower ones in it, and forgets that they were
+    /// offenders. For a single address the ban on the source it belongs to (an IPv6 /64) is meant
+    /// too. Empty when nothing was lifted; [`Policy::covering`] then tells of a wider ban.
+    pub fn release(&mut self, prefix: Prefix, by: &Origin, now: Timestamp) -> Vec<Release> {
+        self.history.expire(now);
+        let mut lifted: Vec<Prefix> = self.history.within(prefix).map(|(p, _)| p).collect();
+        let unit = self.unit(prefix);
+        if prefix.is_host() && unit != prefix && self.history.get(unit).is_some() {
+            lifted.push(unit);
+        }
+        self.offenders.remove(prefix);
+        lifted
+            .into_iter()
+            .map(|p| self.lift(p, ReleaseReason::Operator, by, now))
+            .collect()
     }
+
     /// Lifts every ban.
-    pub fn release_all(&mut self, _by: &Origin, _now: Timestamp) -> Vec<Release> {
-        Vec::new()
+    pub fn release_all(&mut self, by: &Origin, now: Timestamp) -> Vec<Release> {
+        self.history.expire(now);
+        let lifted: Vec<Prefix> = self.history.iter().map(|(prefix, _)| prefix).collect();
+        lifted
+            .into_iter()
+            .map(|p| self.lift(p, ReleaseReason::Panic, by, now))
+            .collect()
     }
-    /// Lifts bans that the guard would refuse today; call when facts or configuration changed.
-    pub fn recheck(&mut self, _facts: &HostFacts, _now: Timestamp) -> Vec<Verdict> {
-        Vec::new()
+
+    /// Lifts bans that touch something protected today; call when facts or configuration changed.
+    pub fn recheck(&mut self, facts: &HostFacts, now: Timestamp) -> Vec<Verdict> {
+        self.history.expire(now);
+        let mut touched: Vec<Prefix> = Vec::new();
+        for protected in self.guard.protected(facts) {
+            touched.extend(self.history.covering(protected).map(|(prefix, _)| prefix));
+            touched.extend(self.history.within(protected).map(|(prefix, _)| prefix));
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+            .into_iter()
+            .map(|p| self.lift(p, ReleaseReason::Protected, &Origin::Guard, now))
+            .map(Verdict::Supersede)
+            .collect()
     }
-    /// An address did something good (such as a successful login): its range is not banned.
-    pub fn record_good(&mut self, _address: IpAddr, _at: Timestamp) {}
-    pub fn known_good(&self) -> Vec<(IpAddr, Timestamp)> {
-        Vec::new()
+
+    /// An address did something good (such as a successful login): its range is not banned for a
+    /// while. The address itself is not protected.
+    pub fn record_good(&mut self, address: IpAddr, at: Timestamp) {
+        self.good.set(address.to_canonical(), at, ());
     }
+
+    /// What [`Policy::record_good`] was told, to be told again after a restart.
+    pub fn known_good(&self) -> impl Iterator<Item = (IpAddr, Timestamp)> {
+        self.good.iter()
+    }
+
     /// Forgets what is over; gives the notice when the circuit breaker closes.
-    pub fn tick(&mut self, _now: Timestamp) -> Vec<Verdict> {
-        Vec::new()
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Verdict> {
+        self.history.expire(now);
+        self.offenders.expire(now.minus(self.config.forget_after));
+        self.good.expire(now.minus(self.config.good_for));
+        self.said.expire(now);
+        let closed = self.breaker.close(now).map(|refused| {
+            notice(
+                now,
+                "circuit_closed",
+                format!("bans are made again; {refused} were refused"),
+            )
+        });
+        closed.into_iter().collect()
     }
-    /// When [`Policy::tick`] next has something to do.
+
+    /// When [`Policy::tick`] next has something to say.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        self.breaker.closes_at()
     }
-    /// Bans in force, by prefix.
+
+    /// Bans in force, by prefix; those that ended since the last call of another method included.
     pub fn bans(&self) -> impl Iterator<Item = (Prefix, &Ban)> {
-        std::iter::empty()
+        self.history.iter()
     }
+
     /// The narrowest ban in force that covers `prefix`.
-    pub fn covering(&self, _prefix: Prefix, _now: Timestamp) -> Option<(Prefix, &Ban)> {
-        None
+    pub fn covering(&self, prefix: Prefix, now: Timestamp) -> Option<(Prefix, &Ban)> {
+        self.history
+            .covering(prefix)
+            .find(|(_, ban)| ban.until > now)
     }
+
+    pub const fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
     pub fn stats(&self) -> PolicyStats {
-        PolicyStats::default()
+        PolicyStats {
+            offenders_evicted: self.offenders.evicted(),
+            good_evicted: self.good.evicted(),
+            active: self.history.len() as u64,
+            ..self.stats
+        }
     }
 }
 
-fn todo_verdict() -> Verdict {
+/// From an alert to its ban.
+impl Policy {
+    fn judge_source(&mut self, case: Case<'_>, verdicts: &mut Vec<Verdict>) {
+        let source = match self.locate(case) {
+            Ok(source) => source,
+            Err((prefix, reason)) => return self.refuse(case, prefix, reason, verdicts),
+        };
+        let same = self.history.get(source).copied();
+        let repeat = same.map_or_else(|| self.repeats(source), |ban| ban.repeat);
+        let length = self.grown(case.base, repeat);
+        let until = case.now.plus(length);
+        let gain = length / EXTENSION_PART;
+        if self
+            .history
+            .covering(source)
+            .any(|(_, ban)| ban.until.plus(gain) >= until)
+        {
+            self.stats.already_banned += 1;
+            return;
+        }
+        self.widen(case, source, verdicts);
+        if self
+            .history
+            .covering(source)
+            .any(|(_, ban)| ban.until >= until)
+        {
+            return self.offend(source, until, repeat);
+        }
+        if same.is_none() && !self.admit(case, source, verdicts) {
+            return;
+        }
+        let ban = Decision {
+            measure: Measure::Ban,
+            prefix: source,
+            from: case.now,
+            until,
+            reason: case.alert.rule.clone(),
+            origin: Origin::Guard,
+            alerts: vec![case.alert.id],
+            repeat,
+        };
+        if same.is_some() {
+            self.stats.extensions += 1;
+        }
+        self.enact(ban, 1, verdicts);
+    }
+
+    /// The prefix that stands for the alert's source and that the guard lets through.
+    fn locate(&self, case: Case<'_>) -> Result<Prefix, (Option<Prefix>, RefusalReason)> {
+        let Case {
+            alert, facts, now, ..
+        } = case;
+        let named = match &alert.scope {
+            Scope::Ip => alert.address.map(Prefix::host),
+            Scope::Range => alert.range,
+            Scope::As | Scope::Country | Scope::Other(_) => {
+                return Err((None, RefusalReason::NoAddress));
+            }
+        };
+        let Some(named) = named.or_else(|| alert.value.parse().ok()) else {
+            return Err((None, RefusalReason::NoAddress));
+        };
+        if !named.is_host() {
+            // A rule that names a range vouches for it; only good visitors speak against that.
+            let since = now.minus(self.config.good_for);
+            return self
+                .guard
+                .check_automatic(named, facts)
+                .and_then(|()| check_good(&self.good, named, since))
+                .map(|()| named)
+                .map_err(|reason| (Some(named), reason));
+        }
+        let unit = self.unit(named);
+        if self.guard.check_automatic(unit, facts).is_ok() {
+            return Ok(unit);
+        }
+        // Something protected lives in the same /64: the one address can still be banned.
+        match self.guard.check_automatic(named, facts) {
+            Ok(()) => Ok(named),
+            Err(reason) => Err((Some(named), reason)),
+        }
+    }
+
+    /// Bans the widest range that has become a source of its own.
+    fn widen(&mut self, case: Case<'_>, source: Prefix, verdicts: &mut Vec<Verdict>) {
+        if guard::shared(source) {
+            return;
+        }
+        let family = self.family(source).clone();
+        let good_since = case.now.minus(self.config.good_for);
+        for found in candidates(&self.history, &family, source, case.now) {
+            let Candidate { range, sources, .. } = found;
+            let checked = self
+                .guard
+                .check_automatic(range, case.facts)
+                .and_then(|()| check_good(&self.good, range, good_since))
+                .and_then(|()| check_bystanders(&family, range, sources));
+            match checked {
+                Ok(()) => return self.ban_range(case, found, &family, verdicts),
+                Err(_) if self.said.get(range).is_some() => {}
+                Err(reason) => {
+                    self.said.set(range, case.now.plus(family.window), ());
+                    self.refuse(case, Some(range), reason, verdicts);
+                }
+            }
+        }
+    }
+
+    fn ban_range(
+        &mut self,
+        case: Case<'_>,
+        found: Candidate,
+        family: &RangeConfig,
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        let Candidate {
+            range,
+            sources,
+            alerts,
+        } = found;
+        if !self.admit(case, range, verdicts) {
+            return;
+        }
+        let repeat = self.repeats(range);
+        let mut named = vec![case.alert.id];
+        named.extend(alerts);
+        let window = format_duration(family.window);
+        let ban = Decision {
+            measure: Measure::Ban,
+            prefix: range,
+            from: case.now,
+            until: case.now.plus(self.grown(case.base, repeat)),
+            reason: format!(
+                "{sources} sources within {window}, last by {}",
+                case.alert.rule
+            ),
+            origin: Origin::Guard,
+            alerts: named,
+            repeat,
+        };
+        self.enact(ban, sources, verdicts);
+    }
+
+    /// Whether there is room and time for one more ban. Says why not.
+    fn admit(&mut self, case: Case<'_>, prefix: Prefix, verdicts: &mut Vec<Verdict>) -> bool {
+        if self.is_full() {
+            let reason = RefusalReason::TooMany {
+                limit: self.bans_max,
+            };
+            self.refuse(case, Some(prefix), reason, verdicts);
+            return false;
+        }
+        let admission = self.breaker.admit(case.now);
+        if admission == Admission::Admitted {
+            return true;
+        }
+        let limit = self.breaker.limit();
+        if admission == Admission::Opened {
+            let text = format!("more than {limit} automatic bans in a minute; further are refused");
+            verdicts.push(notice(case.now, "circuit_open", text));
+        }
+        let reason = RefusalReason::CircuitOpen {
+            limit_per_minute: limit,
+        };
+        self.refuse(case, Some(prefix), reason, verdicts);
+        false
+    }
+
+    /// Puts the ban in force and lifts those that it makes needless. The ban comes first, so that
+    /// the source is cut off at every moment.
+    fn enact(&mut self, decision: Decision, sources: u32, verdicts: &mut Vec<Verdict>) {
+        let (prefix, until, now) = (decision.prefix, decision.until, decision.from);
+        self.stats.bans += 1;
+        self.offend(prefix, until, decision.repeat);
+        self.history.insert(
+            prefix,
+            Ban {
+                sources,
+                ..Ban::of(&decision)
+            },
+        );
+        verdicts.push(Verdict::Ban(decision));
+        let needless: Vec<Prefix> = self
+            .history
+            .within(prefix)
+            .filter(|(other, ban)| *other != prefix && ban.until <= until)
+            .map(|(other, _)| other)
+            .collect();
+        for other in needless {
+            self.history.remove(other);
+            verdicts.push(Verdict::Supersede(Release {
+                prefix: other,
+                at: now,
+                reason: ReleaseReason::Superseded,
+                by: Origin::Guard,
+            }));
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        case: Case<'_>,
+        prefix: Option<Prefix>,
+        reason: RefusalReason,
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        self.stats.refusals += 1;
+        verdicts.push(Verdict::Refuse(Refusal {
+            at: case.now,
+            prefix,
+            reason,
+            origin: Origin::Guard,
+            alerts: vec![case.alert.id],
+        }));
+    }
+
+    fn lift(
+        &mut self,
+        prefix: Prefix,
+        reason: ReleaseReason,
+        by: &Origin,
+        now: Timestamp,
+    ) -> Release {
+        self.history.remove(prefix);
+        self.offenders.remove(prefix);
+        Release {
+            prefix,
+            at: now,
+            reason,
+            by: by.clone(),
+        }
+    }
+
+    /// What counts as one source: the address, or the customer's prefix around it.
+    fn unit(&self, prefix: Prefix) -> Prefix {
+        if guard::shared(prefix) {
+            return prefix;
+        }
+        prefix.widen(self.family(prefix).prefix).unwrap_or(prefix)
+    }
+
+    const fn family(&self, prefix: Prefix) -> &RangeConfig {
+        if prefix.is_ipv4() {
+            &self.config.ipv4
+        } else {
+            &self.config.ipv6
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.history.len() as u64 >= self.bans_max
+    }
+
+    /// How often `prefix` was banned before.
+    fn repeats(&self, prefix: Prefix) -> u32 {
+        self.offenders.get(prefix).map_or(0, |(_, bans)| *bans)
+    }
+
+    fn offend(&mut self, prefix: Prefix, until: Timestamp, repeat: u32) {
+        self.offenders.set(prefix, until, repeat.saturating_add(1));
+    }
+
+    fn grown(&self, base: Duration, repeat: u32) -> Duration {
+        let factor = self.config.repeat_factor.saturating_pow(repeat);
+        // A rule may ask for more than the ceiling outright; growth may not.
+        base.checked_mul(factor)
+            .unwrap_or(Duration::MAX)
+            .min(self.config.duration_max.max(base))
+    }
+}
+
+impl Ban {
+    fn of(decision: &Decision) -> Self {
+        Self {
+            from: decision.from,
+            until: decision.until,
+            alert: decision.alerts.first().copied(),
+            sources: u32::try_from(decision.alerts.len())
+                .unwrap_or(u32::MAX)
+                .max(1),
+            repeat: decision.repeat,
+        }
+    }
+}
+
+/// Length of a first ban for this alert; `None` when no ban is wanted.
+fn base_duration(config: &BanConfig, alert: &Alert) -> Option<Duration> {
+    if !alert.remediation || alert.simulated {
+        return None;
+    }
+    match config
+        .rules
+        .iter()
+        .find(|entry| glob::fits(&entry.rule, &alert.rule))
+    {
+        Some(entry) => match entry.action {
+            RuleAction::AlertOnly => None,
+            RuleAction::Ban => Some(entry.duration.unwrap_or(config.duration)),
+        },
+        None => Some(config.duration),
+    }
+}
+
+fn notice(at: Timestamp, code: &str, text: String) -> Verdict {
     Verdict::Notice(Notice {
-        at: Timestamp::EPOCH,
-        code: String::new(),
-        text: String::new(),
+        at,
+        code: code.to_owned(),
+        text,
         prefixes: Vec::new(),
     })
 }
