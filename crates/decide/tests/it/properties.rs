@@ -45,8 +45,12 @@ fn alerts() -> impl Strategy<Value = Vec<Alert>> {
 }
 
 fn facts() -> HostFacts {
-    let all =
-        |texts: &[&str]| -> Vec<IpAddr> { texts.iter().map(|t| t.parse().unwrap()).collect() };
+    let all = |texts: &[&str]| -> Vec<IpAddr> {
+        texts
+            .iter()
+            .map(|t| t.parse().expect("an address"))
+            .collect()
+    };
     HostFacts {
         own_addresses: all(&["203.0.113.10", "2001:db8:0:1::1"]),
         gateways: all(&["203.0.113.1", "fe80::1"]),
