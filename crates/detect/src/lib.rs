@@ -17,10 +17,14 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod dates;
 pub mod engine;
 pub mod event;
 pub mod expr;
+pub mod grok;
+pub mod literals;
 pub mod overflow;
+pub mod patterns;
 pub mod regex_syntax;
 pub mod rules;
 pub mod symbols;
