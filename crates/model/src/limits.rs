@@ -28,6 +28,16 @@ pub const EVIDENCE_LINES_MAX: usize = 50;
 pub const BUCKETS_MAX: usize = 1_000_000;
 /// Events kept in one bucket's queue.
 pub const BUCKET_QUEUE_MAX: usize = 1_024;
+/// Bytes of events that wait in buckets; beyond it the bucket that was quiet longest goes.
+pub const BUCKET_QUEUE_BYTES_MAX: usize = 1 << 30;
+/// Bytes of one field of an event that waits in a bucket; the rest is cut off.
+pub const QUEUED_FIELD_BYTES_MAX: usize = 8 << 10;
+/// Silenced groups (`blackhole`); beyond it the one that would end first is heard again.
+pub const BLACKHOLES_MAX: usize = 1_000_000;
+/// Overflows that cause overflows that cause overflows.
+pub const REPROCESS_DEPTH_MAX: u8 = 4;
+/// Bytes of parsed events kept in an alert: the last ones before it.
+pub const ALERT_EVENTS_BYTES_MAX: usize = 1 << 20;
 /// Different values one bucket's `distinct` remembers.
 pub const BUCKET_DISTINCT_MAX: usize = 4_096;
 /// Compiled size of one regular expression.
@@ -52,6 +62,8 @@ pub const OFFENDERS_MAX: usize = 1_000_000;
 
 /// Entries that wait for the recorder; beyond it the loss is counted and recorded later.
 pub const RECORD_QUEUE_MAX: usize = 65_536;
+/// The same in bytes, roughly: alerts carry their evidence.
+pub const RECORD_QUEUE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of one leaf (C2SP tlog-tiles: a bundle gives an entry's length in 16 bits).
 pub const LEAF_BYTES_MAX: usize = 65_535;
 /// Bytes of one payload.

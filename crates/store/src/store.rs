@@ -1,67 +1,377 @@
-use std::{ops::Range, path::Path};
+//! The state directory opened: appending and the log's own facts. Queries are in `query`.
 
-use model::{Entry, Timestamp};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
-use crate::*;
+use ledger::{Checkpoint, CompactTree, Hash, Leaf, Salt, SigningKey, commitment, leaf_hash};
+use model::{
+    Entry, Timestamp,
+    limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX},
+};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 
-/// One state directory.
-#[derive(Debug)]
-pub struct Store {}
+use crate::{
+    Appended, Durability, StoreError, StoreOptions, convert::sql, convert::unsigned, dir::StateDir,
+    projection, schema,
+};
+
+/// Checkpoints kept: the newest half as they come, older ones thinned out.
+const CHECKPOINTS_MAX: i64 = 2_048;
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// The write-ahead log is cut back to this when it has been taken over.
+const WAL_BYTES_KEPT: i64 = 16 << 20;
+
+/// One state directory. The one value that writes to it; readers of the same directory, in this
+/// process or another, use [`Store::open_read_only`].
+pub struct Store {
+    pub(crate) db: Connection,
+    pub(crate) key: SigningKey,
+    dir: PathBuf,
+    /// Absent when the store is for reading only.
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    /// The tree as the database has it; `None` when a failure made that unsure.
+    tree: Option<CompactTree>,
+    _lock: File,
+}
+
+/// The `log` row.
+pub(crate) struct LogRow {
+    pub(crate) size: u64,
+    pub(crate) edge: Vec<u8>,
+    pub(crate) checkpoint: String,
+}
 
 impl Store {
-    pub fn open(_dir: &Path, _options: StoreOptions) -> Result<Self, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn open_read_only(_dir: &Path) -> Result<Self, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn append(&mut self, _: &[Entry], _now: Timestamp) -> Result<Vec<Appended>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn bans(&self, _at: Timestamp) -> Result<Vec<ActiveBan>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn alerts(&self, _filter: &AlertFilter) -> Result<Vec<RecordedAlert>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn offenders(&self) -> Result<Vec<Offender>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn refusals(&self, _limit: usize) -> Result<Vec<RecordedRefusal>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn entries(&self, _range: Range<u64>) -> Result<Vec<StoredEntry>, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn entry(&self, _index: u64) -> Result<StoredEntry, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn proof(&self, _index: u64) -> Result<ledger::ProofFile, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn size(&self) -> Result<u64, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn checkpoint(&self) -> Result<String, StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn vkey(&self) -> String {
-        String::new()
-    }
-    pub fn rebuild(&mut self, _progress: Progress<'_>) -> Result<(), StoreError> {
-        Err(StoreError::ReadOnly)
-    }
-    pub fn verify(&self, _progress: Progress<'_>) -> Result<VerifyReport, VerifyFailure> {
-        Err(VerifyFailure {
-            what: String::new(),
-            index: None,
-            why: String::new(),
+    /// Opens the ledger in `dir`, or begins one there.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let state = StateDir::create(dir)?;
+        let lock = state.lock()?;
+        let key = match state.read_key()? {
+            Some(key) => key,
+            None if state.database().exists() => {
+                let (key, database) = (state.key_file(), state.database());
+                return Err(StoreError::KeyMissing { key, database });
+            }
+            None => state.create_key(options.origin.as_deref())?,
+        };
+        if let Some(asked) = options.origin
+            && asked != key.public().name()
+        {
+            return Err(StoreError::OriginDiffers {
+                is: key.public().name().to_owned(),
+                asked,
+            });
+        }
+        let mut db = Connection::open(state.database())?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        // The pragma answers with the mode it set.
+        db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        db.query_row(
+            &format!("PRAGMA journal_size_limit = {WAL_BYTES_KEPT}"),
+            [],
+            |_| Ok(()),
+        )?;
+        let synchronous = match options.durability {
+            Durability::PowerLoss => "FULL",
+            Durability::ProcessCrash => "NORMAL",
+        };
+        db.pragma_update(None, "synchronous", synchronous)?;
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        schema::migrate(&tx)?;
+        begin_log(&tx, &key)?;
+        tx.commit()?;
+        let tree = load_tree(&db, &key)?;
+        let writer = Some(Writer {
+            tree: Some(tree),
+            _lock: lock,
+        });
+        Ok(Self {
+            db,
+            key,
+            dir: state.path().to_owned(),
+            writer,
         })
     }
-    pub fn export(&self, _d: &Path, _p: Progress<'_>) -> Result<ExportReport, StoreError> {
-        Err(StoreError::ReadOnly)
+
+    /// Opens an existing ledger beside its writer, damaged or not.
+    pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        let state = StateDir::existing(dir)?;
+        if !state.database().exists() {
+            return Err(StoreError::Missing {
+                dir: dir.to_owned(),
+            });
+        }
+        let (key, database) = (state.key_file(), state.database());
+        let key = state
+            .read_key()?
+            .ok_or(StoreError::KeyMissing { key, database })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(state.database(), flags)?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        schema::check_version(&db)?;
+        Ok(Self {
+            db,
+            key,
+            dir: dir.to_owned(),
+            writer: None,
+        })
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Puts entries on the ledger, all or none, in one transaction with the checkpoint and the
+    /// projections. What has the key of an entry that is there already is not put there again.
+    pub fn append(
+        &mut self,
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let payloads = encode(entries)?;
+        let salts = salts(entries.len())?;
+        let writer = self.writer.as_mut().ok_or(StoreError::ReadOnly)?;
+        // After a failed commit only the database knows what it has.
+        let before = match writer.tree.take() {
+            Some(tree) => tree,
+            None => load_tree(&self.db, &self.key)?,
+        };
+        let mut tree = before.clone();
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut appended = Vec::with_capacity(entries.len());
+        for ((entry, payload), salt) in entries.iter().zip(&payloads).zip(&salts) {
+            appended.push(append_one(&tx, &mut tree, (entry, payload, salt), now)?);
+        }
+        if tree.size() != before.size() {
+            save_tree(&tx, &tree, &self.key)?;
+        }
+        tx.commit()?;
+        writer.tree = Some(tree);
+        Ok(appended)
+    }
+
+    /// How many entries the ledger has.
+    pub fn size(&self) -> Result<u64, StoreError> {
+        Ok(log_row(&self.db)?.size)
+    }
+
+    /// The signed checkpoint, as served to witnesses and readers.
+    pub fn checkpoint(&self) -> Result<String, StoreError> {
+        Ok(log_row(&self.db)?.checkpoint)
+    }
+
+    /// The public key that checks the log's checkpoints, in C2SP's vkey form.
+    pub fn vkey(&self) -> String {
+        self.key.public().to_string()
+    }
+
+    /// Makes every projection anew from the entries.
+    pub fn rebuild(&mut self, progress: crate::Progress<'_>) -> Result<(), StoreError> {
+        if self.writer.is_none() {
+            return Err(StoreError::ReadOnly);
+        }
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        projection::clear(&tx)?;
+        let size = log_row(&tx)?.size;
+        crate::query::each_entry(&tx, 0..size, &mut |stored| {
+            if let Some(entry) = stored.entry() {
+                projection::apply(&tx, stored.index, entry)?;
+            }
+            progress(stored.index + 1, size);
+            Ok(())
+        })?;
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+fn encode(entries: &[Entry]) -> Result<Vec<Vec<u8>>, StoreError> {
+    let one = |(position, entry): (usize, &Entry)| {
+        let payload =
+            serde_json::to_vec(entry).map_err(|source| StoreError::Json { position, source })?;
+        let (bytes, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
+        if bytes > limit {
+            return Err(StoreError::TooLarge {
+                position,
+                bytes,
+                limit,
+            });
+        }
+        Ok(payload)
+    };
+    entries.iter().enumerate().map(one).collect()
+}
+
+fn salts(count: usize) -> Result<Vec<Salt>, StoreError> {
+    let mut bytes = vec![[0; 32]; count];
+    getrandom::fill(bytes.as_flattened_mut()).map_err(|_| StoreError::Random)?;
+    Ok(bytes.into_iter().map(Salt).collect())
+}
+
+fn append_one(
+    tx: &Transaction<'_>,
+    tree: &mut CompactTree,
+    (entry, payload, salt): (&Entry, &[u8], &Salt),
+    now: Timestamp,
+) -> Result<Appended, StoreError> {
+    if let Some(key) = entry.key() {
+        let known: Option<i64> = tx
+            .prepare_cached("SELECT idx FROM entry_key WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?;
+        if let Some(index) = known {
+            return Ok(Appended {
+                index: unsigned(index),
+                duplicate: true,
+            });
+        }
+    }
+    let index = tree.size();
+    let kind = entry.kind().to_owned();
+    let leaf = Leaf {
+        seq: index,
+        time: now,
+        kind,
+        commitment: commitment(salt, payload),
+    }
+    .encode();
+    debug_assert!(leaf.len() <= LEAF_BYTES_MAX, "a leaf is a few fixed fields");
+    let hash = leaf_hash(&leaf);
+    tx.prepare_cached(
+        "INSERT INTO entry (idx, leaf, leaf_hash, salt, payload) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![sql(index), leaf, hash.0, salt.0, payload])?;
+    let mut nodes = Vec::new();
+    tree.push(hash, &mut |node, hash| {
+        if node.height > 0 && node.height % 8 == 0 {
+            nodes.push((node.height / 8, node.index, *hash));
+        }
+    });
+    for (level, at, hash) in nodes {
+        tx.prepare_cached("INSERT INTO node (level, idx, hash) VALUES (?1, ?2, ?3)")?
+            .execute(params![level, sql(at), hash.0])?;
+    }
+    projection::apply(tx, index, entry)?;
+    Ok(Appended {
+        index,
+        duplicate: false,
+    })
+}
+
+/// A log without entries has a checkpoint too.
+fn begin_log(tx: &Transaction<'_>, key: &SigningKey) -> Result<(), StoreError> {
+    let begun: i64 = tx.query_row("SELECT count(*) FROM log", [], |row| row.get(0))?;
+    let entries: i64 = tx.query_row(
+        "SELECT count(*) FROM (SELECT 1 FROM entry LIMIT 1)",
+        [],
+        |row| row.get(0),
+    )?;
+    match (begun, entries) {
+        (0, 0) => save_tree(tx, &CompactTree::new(), key),
+        (0, _) => Err(damaged(
+            "the log row",
+            "it is missing although there are entries",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn save_tree(tx: &Transaction<'_>, tree: &CompactTree, key: &SigningKey) -> Result<(), StoreError> {
+    let note = Checkpoint::sign(tree.size(), &tree.root(), key);
+    let edge: Vec<u8> = tree.edge().iter().flat_map(|hash| hash.0).collect();
+    tx.prepare_cached(
+        "INSERT INTO log (one, size, edge, checkpoint) VALUES (1, ?1, ?2, ?3)
+         ON CONFLICT (one) DO UPDATE
+         SET size = excluded.size, edge = excluded.edge, checkpoint = excluded.checkpoint",
+    )?
+    .execute(params![sql(tree.size()), edge, note])?;
+    tx.prepare_cached("INSERT INTO checkpoint (size, note) VALUES (?1, ?2)")?
+        .execute(params![sql(tree.size()), note])?;
+    thin_checkpoints(tx)
+}
+
+/// Past the limit, every second one of the older half goes; the very first stays.
+fn thin_checkpoints(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let kept: i64 = tx
+        .prepare_cached("SELECT count(*) FROM checkpoint")?
+        .query_row([], |row| row.get(0))?;
+    if kept > CHECKPOINTS_MAX {
+        tx.prepare_cached(
+            "DELETE FROM checkpoint WHERE size IN (
+               SELECT size FROM (
+                 SELECT size, row_number() OVER (ORDER BY size) AS place FROM checkpoint
+               ) WHERE place <= ?1 AND place % 2 = 0)",
+        )?
+        .execute([CHECKPOINTS_MAX / 2])?;
+    }
+    Ok(())
+}
+
+/// The tree where the last append left it; never signed further when it is not what the last
+/// checkpoint promised.
+fn load_tree(db: &Connection, key: &SigningKey) -> Result<CompactTree, StoreError> {
+    let row = log_row(db)?;
+    let edge = row
+        .edge
+        .chunks(Hash::BYTES)
+        .map(Hash::from_slice)
+        .collect::<Option<Vec<_>>>();
+    let tree = edge
+        .and_then(|edge| CompactTree::from_parts(row.size, edge).ok())
+        .ok_or_else(|| damaged("the tree's edge", "it is not that of the tree's size"))?;
+    let checkpoint = Checkpoint::open(row.checkpoint.as_bytes(), key.public())
+        .map_err(|e| damaged("the checkpoint", &e.to_string()))?;
+    if (checkpoint.size, checkpoint.root) != (tree.size(), tree.root()) {
+        return Err(damaged(
+            "the tree's edge",
+            "it is not what the checkpoint was signed over",
+        ));
+    }
+    let last: Option<i64> = db.query_row("SELECT max(idx) FROM entry", [], |row| row.get(0))?;
+    if last.map_or(0, |last| unsigned(last).saturating_add(1)) != tree.size() {
+        return Err(damaged(
+            "the entries",
+            "their number is not the checkpoint's",
+        ));
+    }
+    Ok(tree)
+}
+
+pub(crate) fn log_row(db: &Connection) -> Result<LogRow, StoreError> {
+    db.prepare_cached("SELECT size, edge, checkpoint FROM log")?
+        .query_row([], |row| {
+            Ok(LogRow {
+                size: unsigned(row.get(0)?),
+                edge: row.get(1)?,
+                checkpoint: row.get(2)?,
+            })
+        })
+        .optional()?
+        .ok_or_else(|| damaged("the log row", "it is missing"))
+}
+
+pub(crate) fn damaged(what: &str, why: &str) -> StoreError {
+    StoreError::Damaged {
+        what: what.to_owned(),
+        why: why.to_owned(),
     }
 }

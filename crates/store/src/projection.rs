@@ -1,0 +1,74 @@
+//! From entries to tables. A table holds nothing that its entries do not say, so that it can be
+//! thrown away; whatever is added here must hold when entries come again in the same order.
+
+use model::{Decision, Entry, Release};
+use rusqlite::{Connection, params};
+
+use crate::{StoreError, convert::sql, schema::PROJECTIONS};
+
+/// Takes one entry up. The caller runs it in the transaction that appends the entry.
+pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), StoreError> {
+    if let Some(key) = entry.key() {
+        db.prepare_cached("INSERT INTO entry_key (key, idx) VALUES (?1, ?2)")?
+            .execute(params![key, sql(index)])?;
+    }
+    db.prepare_cached(
+        "INSERT INTO kind_count (kind, entries) VALUES (?1, 1)
+         ON CONFLICT (kind) DO UPDATE SET entries = entries + 1",
+    )?
+    .execute([entry.kind()])?;
+    match entry {
+        Entry::Alert(a) => {
+            db.prepare_cached(
+                "INSERT INTO alert (idx, rule, value, last) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![sql(index), a.rule, a.value, a.last.nanos()])?;
+        }
+        Entry::Decision(d) => decision(db, index, d)?,
+        Entry::Loss(l) => {
+            db.prepare_cached("INSERT INTO loss (idx, entries) VALUES (?1, ?2)")?
+                .execute(params![sql(index), sql(l.entries_lost)])?;
+        }
+        Entry::Refusal(r) => {
+            db.prepare_cached("INSERT INTO refusal (idx, at, prefix) VALUES (?1, ?2, ?3)")?
+                .execute(params![
+                    sql(index),
+                    r.at.nanos(),
+                    r.prefix.map(|p| p.to_string())
+                ])?;
+        }
+        Entry::Release(r) => release(db, r)?,
+        Entry::Command(_) | Entry::Notice(_) | Entry::Start(_) | Entry::Stop(_) => {}
+    }
+    Ok(())
+}
+
+fn decision(db: &Connection, index: u64, d: &Decision) -> Result<(), StoreError> {
+    let prefix = d.prefix.to_string();
+    // A later decision on the same prefix replaces an earlier one.
+    db.prepare_cached(
+        "INSERT INTO ban (prefix, idx, until) VALUES (?1, ?2, ?3)
+         ON CONFLICT (prefix) DO UPDATE SET idx = excluded.idx, until = excluded.until",
+    )?
+    .execute(params![prefix, sql(index), d.until.nanos()])?;
+    db.prepare_cached(
+        "INSERT INTO offender (prefix, bans, last) VALUES (?1, 1, ?2)
+         ON CONFLICT (prefix) DO UPDATE SET bans = bans + 1, last = max(last, excluded.last)",
+    )?
+    .execute(params![prefix, d.from.nanos()])?;
+    Ok(())
+}
+
+fn release(db: &Connection, r: &Release) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM ban WHERE prefix = ?1")?
+        .execute([r.prefix.to_string()])?;
+    Ok(())
+}
+
+/// Empties every projection.
+pub(crate) fn clear(db: &Connection) -> Result<(), StoreError> {
+    for (table, _) in PROJECTIONS {
+        db.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! Reading: entries, projections, proofs.
+
+use std::ops::Range;
+
+use ledger::{Checkpoint, Hash, Leaf, Node, ProofFile, Salt, inclusion_proof};
+use model::{
+    Entry, Timestamp,
+    limits::{BANS_MAX, OFFENDERS_MAX},
+};
+use rusqlite::{Connection, Row, params, types::Value};
+
+use crate::{
+    ActiveBan, AlertFilter, Content, Offender, RecordedAlert, RecordedRefusal, Store, StoreError,
+    StoredEntry,
+    convert::{sql, unsigned},
+    store::{damaged, log_row},
+};
+
+impl Store {
+    /// The decisions in force at `at`, in the order they were made.
+    pub fn bans(&self, at: Timestamp) -> Result<Vec<ActiveBan>, StoreError> {
+        let text = "SELECT ban.idx, entry.payload FROM ban JOIN entry USING (idx)
+                    WHERE ban.until > ?1 ORDER BY ban.idx LIMIT ?2";
+        let limit = sql(BANS_MAX as u64);
+        payloads(
+            &self.db,
+            text,
+            &[at.nanos().into(), limit.into()],
+            &mut |index, entry| match entry {
+                Entry::Decision(decision) => Ok(ActiveBan { index, decision }),
+                _ => Err(damaged(
+                    &format!("ban of entry {index}"),
+                    "the entry is no decision",
+                )),
+            },
+        )
+    }
+
+    /// Alerts, the newest first.
+    pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<RecordedAlert>, StoreError> {
+        let text = "SELECT alert.idx, entry.payload FROM alert JOIN entry USING (idx)
+                    WHERE (?1 IS NULL OR last >= ?1) AND (?2 IS NULL OR rule = ?2)
+                      AND (?3 IS NULL OR value = ?3) AND (?4 IS NULL OR alert.idx < ?4)
+                    ORDER BY alert.idx DESC LIMIT ?5";
+        let values = [
+            filter.since.map(Timestamp::nanos).into(),
+            filter.rule.clone().into(),
+            filter.value.clone().into(),
+            filter.before.map(sql).into(),
+            sql(filter.limit as u64).into(),
+        ];
+        payloads(&self.db, text, &values, &mut |index, entry| match entry {
+            Entry::Alert(alert) => Ok(RecordedAlert { index, alert }),
+            _ => Err(damaged(&format!("alert {index}"), "the entry is no alert")),
+        })
+    }
+
+    /// Refusals, the newest first.
+    pub fn refusals(&self, limit: usize) -> Result<Vec<RecordedRefusal>, StoreError> {
+        let text = "SELECT refusal.idx, entry.payload FROM refusal JOIN entry USING (idx)
+                    ORDER BY refusal.idx DESC LIMIT ?1";
+        payloads(
+            &self.db,
+            text,
+            &[sql(limit as u64).into()],
+            &mut |index, entry| match entry {
+                Entry::Refusal(refusal) => Ok(RecordedRefusal { index, refusal }),
+                _ => Err(damaged(
+                    &format!("refusal {index}"),
+                    "the entry is no refusal",
+                )),
+            },
+        )
+    }
+
+    /// Every network that was ever banned, the latest first, up to the number remembered.
+    pub fn offenders(&self) -> Result<Vec<Offender>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare("SELECT prefix, bans, last FROM offender ORDER BY last DESC LIMIT ?1")?;
+        let mut rows = statement.query([sql(OFFENDERS_MAX as u64)])?;
+        let mut offenders = Vec::new();
+        while let Some(row) = rows.next()? {
+            let prefix: String = row.get(0)?;
+            let prefix = prefix
+                .parse()
+                .map_err(|_| damaged(&format!("offender {prefix:?}"), "it is no network"))?;
+            let bans = u32::try_from(row.get::<_, i64>(1)?).unwrap_or(u32::MAX);
+            offenders.push(Offender {
+                prefix,
+                bans,
+                last: Timestamp::from_nanos(row.get(2)?),
+            });
+        }
+        Ok(offenders)
+    }
+
+    /// How many entries of each kind there are.
+    pub fn counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut statement = self
+            .db
+            .prepare("SELECT kind, entries FROM kind_count ORDER BY kind")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The entries of a range, cut to what there is.
+    pub fn entries(&self, range: Range<u64>) -> Result<Vec<StoredEntry>, StoreError> {
+        let mut out = Vec::new();
+        each_entry(&self.db, range, &mut |stored| {
+            out.push(stored);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    pub fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
+        let found = self.entries(index..index.saturating_add(1))?.pop();
+        match found {
+            Some(stored) => Ok(stored),
+            None => Err(StoreError::NoSuchEntry {
+                index,
+                size: self.size()?,
+            }),
+        }
+    }
+
+    /// What proves, offline, that entry `index` is on the ledger: C2SP tlog-proof.
+    pub fn proof(&self, index: u64) -> Result<ProofFile, StoreError> {
+        // One snapshot, so that tree and checkpoint belong together.
+        let tx = self.db.unchecked_transaction()?;
+        let log = log_row(&tx)?;
+        let size = Checkpoint::open(log.checkpoint.as_bytes(), self.key.public())
+            .map_err(|e| damaged("the checkpoint", &e.to_string()))?
+            .size;
+        if index >= size {
+            return Err(StoreError::NoSuchEntry { index, size });
+        }
+        let mut failure = None;
+        let proof = inclusion_proof(index, size, &mut |node| {
+            node_hash_at(&tx, node).unwrap_or_else(|e| {
+                failure = Some(e);
+                None
+            })
+        });
+        if let Some(e) = failure {
+            return Err(e);
+        }
+        let proof = proof.map_err(|e| damaged("the tree", &e.to_string()))?;
+        Ok(ProofFile {
+            index,
+            proof,
+            checkpoint: log.checkpoint,
+            extra: None,
+        })
+    }
+}
+
+/// The root of a perfect subtree, from the hashes kept for the level below it.
+fn node_hash_at(db: &Connection, node: Node) -> Result<Option<Hash>, StoreError> {
+    let (level, above) = (node.height / 8, node.height % 8);
+    let first = node.index << above;
+    let row = hashes(db, level, first..first + (1 << above))?;
+    if row.len() as u64 != 1 << above {
+        return Ok(None);
+    }
+    let mut tree = ledger::CompactTree::new();
+    // A perfect subtree's root does not depend on what its leaves are.
+    row.into_iter()
+        .for_each(|hash| tree.push(hash, &mut |_, _| {}));
+    Ok(Some(tree.root()))
+}
+
+/// The hashes of a level (0: the leaves) in a range; fewer when there are not so many.
+pub(crate) fn hashes(
+    db: &Connection,
+    level: u8,
+    range: Range<u64>,
+) -> Result<Vec<Hash>, StoreError> {
+    let text = match level {
+        0 => "SELECT leaf_hash, ?1 FROM entry WHERE idx >= ?2 AND idx < ?3 ORDER BY idx",
+        _ => "SELECT hash FROM node WHERE level = ?1 AND idx >= ?2 AND idx < ?3 ORDER BY idx",
+    };
+    let mut statement = db.prepare_cached(text)?;
+    let mut rows = statement.query(params![level, sql(range.start), sql(range.end)])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let hash = Hash::from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
+        let bad = || damaged(&format!("a hash at level {level}"), "it is not 32 bytes");
+        out.push(hash.ok_or_else(bad)?);
+    }
+    Ok(out)
+}
+
+/// Calls `each` for the entries of a range, in order.
+pub(crate) fn each_entry(
+    db: &Connection,
+    range: Range<u64>,
+    each: &mut dyn FnMut(StoredEntry) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT idx, leaf, salt, payload, erased_at FROM entry
+         WHERE idx >= ?1 AND idx < ?2 ORDER BY idx",
+    )?;
+    let mut rows = statement.query(params![sql(range.start), sql(range.end)])?;
+    while let Some(row) = rows.next()? {
+        each(stored_entry(row)?)?;
+    }
+    Ok(())
+}
+
+fn stored_entry(row: &Row<'_>) -> Result<StoredEntry, StoreError> {
+    let index = unsigned(row.get(0)?);
+    let bad = |why: &str| damaged(&format!("entry {index}"), why);
+    let leaf_bytes: Vec<u8> = row.get(1)?;
+    let leaf = Leaf::parse(&leaf_bytes).map_err(|e| bad(&e.to_string()))?;
+    let salt: Option<Vec<u8>> = row.get(2)?;
+    let payload: Option<Vec<u8>> = row.get(3)?;
+    let erased_at: Option<i64> = row.get(4)?;
+    let content = match (salt, payload, erased_at) {
+        (Some(salt), Some(payload), None) => Content::Kept {
+            salt: Salt(
+                salt.try_into()
+                    .map_err(|_| bad("its salt is not 32 bytes"))?,
+            ),
+            entry: serde_json::from_slice(&payload).map_err(|e| bad(&e.to_string()))?,
+            payload,
+        },
+        (None, None, Some(at)) => Content::Erased {
+            at: Timestamp::from_nanos(at),
+        },
+        _ => return Err(bad("its payload is neither kept nor marked as erased")),
+    };
+    Ok(StoredEntry {
+        index,
+        leaf_bytes,
+        leaf,
+        content,
+    })
+}
+
+/// Runs a query for (index, payload) and makes something of each.
+fn payloads<T>(
+    db: &Connection,
+    text: &str,
+    values: &[Value],
+    make: &mut dyn FnMut(u64, Entry) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = db.prepare_cached(text)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let index = unsigned(row.get(0)?);
+        let payload = row.get_ref(1)?.as_blob().unwrap_or_default();
+        let entry = serde_json::from_slice(payload)
+            .map_err(|e| damaged(&format!("entry {index}"), &e.to_string()))?;
+        out.push(make(index, entry)?);
+    }
+    Ok(out)
+}
+
+/// Every checkpoint kept, with the size it stands under.
+pub(crate) fn checkpoints(db: &Connection) -> Result<Vec<(u64, String)>, StoreError> {
+    let mut statement = db.prepare("SELECT size, note FROM checkpoint ORDER BY size")?;
+    let rows = statement.query_map([], |row| Ok((unsigned(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
