@@ -4,11 +4,21 @@
 //! time alone ends. The caller owns clock, disk and threads; the engine owns all mutable state of
 //! detection, and [`Engine::snapshot`] carries it over a restart.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use model::{Alert, Diagnostic, Record, SourceInfo, Timestamp, limits};
+use sha2::{Digest as _, Sha256};
 
 pub use crate::rules::RuleFile;
+use crate::{
+    buckets::{self, Arrival, Buckets, Context, Full, LineRef, Saved, Scenario},
+    data_files,
+    event::{Event, FieldMap, TimeMode},
+    expr::Services,
+    parse_standin::{NoTrace, ParseOutcome, Parsers, Prefilter, Trace},
+    rules::RuleKind,
+    symbols::Symbols,
+};
 
 /// A data file that rules name (`File`, `RegexpInFile`, `LookupFile`), read by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,16 +48,38 @@ pub struct RuleEntry {
 }
 
 /// All detection content, compiled.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Rules {
     entries: Vec<RuleEntry>,
     hash: String,
+    symbols: Symbols,
+    services: Services,
+    parsers: Parsers,
+    prefilter: Prefilter,
+    scenarios: Vec<Scenario>,
 }
 
 impl Rules {
     /// Compiles what can be compiled; every mistake is one diagnostic, and the other rules load.
-    pub fn load(_files: Vec<RuleFile>, _data: &[DataFile]) -> (Self, Vec<Diagnostic>) {
-        (Self::default(), Vec::new())
+    pub fn load(files: Vec<RuleFile>, data: &[DataFile]) -> (Self, Vec<Diagnostic>) {
+        let mut found = Vec::new();
+        let mut rules = Self { hash: overall_hash(&files, data), ..Self::default() };
+        rules.services.data = data_files::load(&files, data, &mut found);
+        rules.parsers = Parsers::build(&files, &mut rules.symbols, &mut found);
+        for file in files.iter().filter(|f| f.kind() == RuleKind::Scenario) {
+            let hash = hex(&Sha256::digest(file.text.as_bytes()));
+            let scenarios = buckets::load(file, &hash, &mut rules.symbols, &mut found);
+            rules.entries.extend(scenarios.iter().map(|scenario| RuleEntry {
+                kind: EntryKind::Scenario,
+                name: scenario.name.to_string(),
+                file: scenario.file.clone(),
+                description: scenario.description.clone(),
+                hash: hash.clone(),
+            }));
+            rules.scenarios.extend(scenarios);
+        }
+        rules.prefilter = Prefilter::default();
+        (rules, found)
     }
 
     /// SHA-256 over all files and data files, lower-case hex.
@@ -60,6 +92,30 @@ impl Rules {
     }
 }
 
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+/// The order of the files does not count: a folder read in another order is the same rules.
+fn overall_hash(files: &[RuleFile], data: &[DataFile]) -> String {
+    let rules = files.iter().map(|f| (f.path.as_str(), f.text.as_bytes()));
+    let data = data.iter().map(|d| (d.name.as_str(), d.bytes.as_slice()));
+    let mut all: Vec<_> = rules.chain(data).collect();
+    all.sort_unstable();
+    let mut hash = Sha256::new();
+    for part in all.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
     /// Live buckets; beyond it the one that was quiet longest goes, counted.
@@ -70,7 +126,10 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { buckets_max: limits::BUCKETS_MAX, queue_bytes_max: 1 << 30 }
+        Self {
+            buckets_max: limits::BUCKETS_MAX,
+            queue_bytes_max: limits::BUCKET_QUEUE_BYTES_MAX,
+        }
     }
 }
 
@@ -108,6 +167,9 @@ pub struct EngineStats {
     /// Lines that were not UTF-8 and were read lossily.
     pub invalid_utf8: u64,
     pub poured: u64,
+    /// Silenced groups now, and those given up at the ceiling.
+    pub blackholes_live: u64,
+    pub blackholes_dropped: u64,
     pub buckets_live: u64,
     pub queue_bytes: u64,
     pub overflows: u64,
@@ -120,6 +182,8 @@ pub struct EngineStats {
     pub overflows_whitelisted: u64,
     /// Overflows that named no usable source.
     pub overflows_sourceless: u64,
+    /// Overflows that were not poured again because they came of too many others.
+    pub reprocess_too_deep: u64,
     /// Events that could not pour because a recording's line had no time.
     pub timeless: u64,
     /// By scenario: buckets dropped because a ceiling was reached.
@@ -128,6 +192,17 @@ pub struct EngineStats {
     pub expression_errors: BTreeMap<String, u64>,
     /// By scenario: values that `distinct` could no longer remember.
     pub distinct_full: BTreeMap<String, u64>,
+}
+
+impl EngineStats {
+    pub(crate) fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+        match counts.get_mut(name) {
+            Some(n) => *n += 1,
+            None => {
+                counts.insert(name.to_owned(), 1);
+            }
+        }
+    }
 }
 
 /// What [`Engine::restore`] took over.
@@ -148,57 +223,248 @@ pub enum RestoreError {
 }
 
 /// Detection's state and its rules.
-#[derive(Debug)]
 pub struct Engine {
-    rules: Rules,
+    entries: Vec<RuleEntry>,
+    hash: String,
+    symbols: Symbols,
+    services: Services,
+    parsers: Parsers,
+    prefilter: Prefilter,
+    buckets: Buckets,
     options: EngineOptions,
     stats: EngineStats,
+    /// Reused from line to line.
+    event: Event,
+    overflow_event: Event,
+    full: Vec<Full>,
 }
 
 impl Engine {
     pub fn new(rules: Rules, options: EngineOptions) -> Self {
-        Self { rules, options, stats: EngineStats::default() }
+        let Rules { entries, hash, mut symbols, services, parsers, prefilter, scenarios } = rules;
+        let buckets = Buckets::new(scenarios, &mut symbols, options);
+        Self {
+            entries,
+            hash,
+            symbols,
+            services,
+            parsers,
+            prefilter,
+            buckets,
+            options,
+            stats: EngineStats::default(),
+            event: Event::default(),
+            overflow_event: Event::default(),
+            full: Vec::new(),
+        }
     }
 
     /// Takes in one line; alerts that it completes are appended.
     pub fn observe(
         &mut self,
-        _record: &Record<'_>,
-        _source: &SourceInfo,
-        _clock: Clock,
-        _alerts: &mut Vec<Alert>,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
-        Outcome::Skipped
+        if !self.prefilter.may_matter(record.text, source.kind()) {
+            self.stats.skipped += 1;
+            return Outcome::Skipped;
+        }
+        self.take(record, source, clock, alerts, &mut NoTrace)
     }
 
-    /// Ends what is due at `now`: quiet buckets go, counters overflow.
-    pub fn tick(&mut self, _now: Timestamp, _alerts: &mut Vec<Alert>) {}
+    /// Like [`Engine::observe`], and shows every step to `trace`; no line is skipped.
+    pub fn observe_traced(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        alerts: &mut Vec<Alert>,
+        trace: &mut dyn Trace,
+    ) -> Outcome {
+        self.stats.lines += 1;
+        self.take(record, source, clock, alerts, trace)
+    }
 
-    /// When [`Engine::tick`] has something to do next.
-    pub const fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+    fn take(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        alerts: &mut Vec<Alert>,
+        trace: &mut dyn Trace,
+    ) -> Outcome {
+        self.begin(record, source, clock);
+        let Self { event, parsers, services, symbols, .. } = self;
+        match parsers.run(event, services, symbols, trace) {
+            ParseOutcome::Parsed => {}
+            ParseOutcome::Dropped => {
+                self.stats.unparsed += 1;
+                return Outcome::Unparsed;
+            }
+            ParseOutcome::Whitelisted => {
+                self.stats.whitelisted += 1;
+                return Outcome::Whitelisted;
+            }
+        }
+        self.stats.parsed += 1;
+        let time = match clock {
+            Clock::Live { now } => now,
+            Clock::Recording => match self.event.marshaled_time {
+                Some(time) => time,
+                None => {
+                    self.stats.timeless += 1;
+                    return Outcome::Parsed { poured: 0 };
+                }
+            },
+        };
+        if clock == Clock::Recording {
+            self.buckets.advance(time, &mut self.stats, &mut self.full);
+        }
+        let line = LineRef::Record {
+            source: &source.name,
+            origin: &record.meta.origin,
+            received: record.meta.received,
+            raw: record.raw,
+        };
+        let arrival = Arrival { line, time, mode: self.event.mode, depth: 0 };
+        let mut cx =
+            Context::new(&mut self.event, &mut self.symbols, &self.services, &mut self.stats);
+        let poured = self.buckets.pour(&mut cx, &arrival, &mut self.full);
+        self.settle(alerts, trace);
+        Outcome::Parsed { poured }
+    }
+
+    /// Makes the event of a new line.
+    fn begin(&mut self, record: &Record<'_>, source: &SourceInfo, clock: Clock) {
+        let text = String::from_utf8_lossy(record.text);
+        if matches!(text, Cow::Owned(_)) {
+            self.stats.invalid_utf8 += 1;
+        }
+        let event = &mut self.event;
+        event.reset(&text);
+        (event.mode, event.time) = match clock {
+            Clock::Live { now } => (TimeMode::Live, now),
+            Clock::Recording => (TimeMode::Recording, record.meta.received),
+        };
+        self.services.now = event.time;
+        event.source_name = event.write(&source.name);
+        event.module = event.write(&source.module);
+        for (key, value) in &source.labels {
+            if let Some(sym) = self.symbols.intern_bounded(key, limits::SYMBOLS_MAX) {
+                event.set_field(FieldMap::Labels, sym, value);
+            }
+        }
+    }
+
+    /// Deals with what ran over, and with what that makes run over in turn.
+    fn settle(&mut self, alerts: &mut Vec<Alert>, trace: &mut dyn Trace) {
+        let mut round = std::mem::take(&mut self.full);
+        while !round.is_empty() {
+            for full in round.drain(..) {
+                self.deal_with(&full, alerts, trace);
+                self.buckets.finish(full);
+            }
+            std::mem::swap(&mut round, &mut self.full);
+        }
+        self.full = round;
+        self.buckets.measure(&mut self.stats);
+    }
+
+    fn deal_with(&mut self, full: &Full, alerts: &mut Vec<Alert>, trace: &mut dyn Trace) {
+        let Self { buckets, services, symbols, stats, .. } = self;
+        if !buckets.is_heard(full, services, symbols, stats) {
+            return;
+        }
+        let Some(overflow) = buckets.overflow(full, symbols) else {
+            stats.overflows_sourceless += 1;
+            return;
+        };
+        let event = &mut self.overflow_event;
+        event.reset("");
+        (event.mode, event.time) = (full.mode, full.time);
+        event.marshaled_time = Some(full.time);
+        event.overflow = Some(Box::new(overflow));
+        self.parsers.run_postoverflow(event, services, symbols, trace);
+        trace.overflow(event);
+        let Some(overflow) = event.overflow.as_deref() else { return };
+        if overflow.whitelisted {
+            stats.overflows_whitelisted += 1;
+            return;
+        }
+        stats.alerts += buckets.alerts(full, overflow, symbols, alerts);
+        if overflow.reprocess {
+            self.reprocess(full);
+        }
+    }
+
+    /// Pours the overflow into the scenarios that count overflows.
+    fn reprocess(&mut self, full: &Full) {
+        let Some(deciding) = full.deciding() else { return };
+        if deciding.depth >= limits::REPROCESS_DEPTH_MAX {
+            self.stats.reprocess_too_deep += 1;
+            return;
+        }
+        let arrival = Arrival {
+            line: LineRef::Block(deciding.line),
+            time: full.time,
+            mode: full.mode,
+            depth: deciding.depth + 1,
+        };
+        let Self { overflow_event, symbols, services, stats, .. } = self;
+        let mut cx = Context::new(overflow_event, symbols, services, stats);
+        self.buckets.pour(&mut cx, &arrival, &mut self.full);
+    }
+
+    /// Ends what is due at `now`: quiet buckets go, counters overflow. Once a recording is over,
+    /// `Timestamp::MAX` ends everything.
+    pub fn tick(&mut self, now: Timestamp, alerts: &mut Vec<Alert>) {
+        self.services.now = now;
+        self.buckets.tick(now, &mut self.stats, &mut self.full);
+        self.settle(alerts, &mut NoTrace);
+    }
+
+    /// When [`Engine::tick`] may have something to do next.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.buckets.next_due()
     }
 
     /// All live state, as bytes that [`Engine::restore`] reads.
     pub fn snapshot(&self) -> Vec<u8> {
-        Vec::new()
+        buckets::encode(&self.buckets, &self.symbols)
     }
 
-    /// Replaces the live state by a snapshot's.
-    pub fn restore(&mut self, _bytes: &[u8]) -> Result<RestoreReport, RestoreError> {
-        Ok(RestoreReport::default())
+    /// Replaces the live state by a snapshot's. On an error nothing has changed.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<RestoreReport, RestoreError> {
+        let saved = Saved::read(bytes, self.buckets.scenarios(), &mut self.symbols)?;
+        let report = saved.install(&mut self.buckets);
+        self.buckets.measure(&mut self.stats);
+        Ok(report)
     }
 
     pub const fn stats(&self) -> &EngineStats {
         &self.stats
     }
 
-    pub const fn rules(&self) -> &Rules {
-        &self.rules
+    /// The loaded rules, for listings.
+    pub fn entries(&self) -> &[RuleEntry] {
+        &self.entries
+    }
+
+    /// [`Rules::hash`] of the rules it runs.
+    pub fn rules_hash(&self) -> &str {
+        &self.hash
     }
 
     pub const fn options(&self) -> &EngineOptions {
         &self.options
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("stats", &self.stats).finish_non_exhaustive()
     }
 }

@@ -17,6 +17,8 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod buckets;
+pub mod data_files;
 pub mod dates;
 pub mod engine;
 pub mod event;
@@ -24,6 +26,7 @@ pub mod expr;
 pub mod grok;
 pub mod literals;
 pub mod overflow;
+mod parse_standin;
 pub mod patterns;
 pub mod regex_syntax;
 pub mod rules;

@@ -8,6 +8,13 @@ use hashbrown::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sym(u32);
 
+impl Sym {
+    /// The number behind the name: good for the life of its [`Symbols`] only.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// The table of field names. Filled while rules load; grows at run time only through
 /// [`Symbols::intern_bounded`].
 #[derive(Clone, Debug, Default)]
@@ -39,6 +46,11 @@ impl Symbols {
 
     pub fn lookup(&self, name: &str) -> Option<Sym> {
         self.index.get(name).copied()
+    }
+
+    /// The symbol with this [`Sym::number`].
+    pub fn by_number(&self, number: u32) -> Option<Sym> {
+        ((number as usize) < self.names.len()).then_some(Sym(number))
     }
 
     pub fn name(&self, sym: Sym) -> &str {

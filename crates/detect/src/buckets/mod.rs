@@ -1,0 +1,623 @@
+//! Scenarios and their buckets: what has been seen of whom, and when it is enough.
+//!
+//! Third step of the data's way: a parsed event is poured into the buckets of the scenarios it
+//! matches; a bucket that runs over leaves as a [`Full`], from which `overflow` makes what
+//! postoverflow parsers and alerts need. Owns all bucket state. Must not read a clock: the time
+//! of every step is an argument, the wall clock's or the recording's as the caller says.
+
+mod blackhole;
+mod codec;
+mod expressions;
+mod index;
+mod key;
+mod limiter;
+mod overflow;
+mod packed;
+mod snapshot;
+mod spec;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use model::{Timestamp, limits};
+
+use self::{
+    blackhole::{Blackholes, Hearing},
+    expressions::QueueLook,
+    index::Index,
+    limiter::Verdict,
+    packed::{Detail, Notable, Packed, Parts},
+    spec::{Bayesian, Kind, Program},
+    store::{Bucket, Slot, Store},
+};
+pub(crate) use self::{
+    expressions::Context,
+    key::Key,
+    packed::{LineRef, Unpacked},
+    snapshot::{Saved, encode},
+    spec::{Scenario, load},
+};
+use crate::{
+    engine::{EngineOptions, EngineStats},
+    event::{Event, TimeMode},
+    expr::Services,
+    symbols::Symbols,
+};
+
+/// An event to be poured.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) line: LineRef<'a>,
+    pub(crate) time: Timestamp,
+    pub(crate) mode: TimeMode,
+    /// How many overflows deep this event is.
+    pub(crate) depth: u8,
+}
+
+/// A bucket that ran over.
+#[derive(Debug)]
+pub(crate) struct Full {
+    pub(crate) scenario: u32,
+    pub(crate) key: Key,
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    /// When it ran over.
+    pub(crate) time: Timestamp,
+    pub(crate) total: u64,
+    pub(crate) mode: TimeMode,
+    queue: VecDeque<Packed>,
+}
+
+impl Full {
+    /// The event that made it run over.
+    pub(crate) fn deciding(&self) -> Option<Unpacked<'_>> {
+        Unpacked::read(self.queue.back()?)
+    }
+}
+
+/// What became of one event in one scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Poured {
+    Counted,
+    /// Seen before, cancelled, or without a time.
+    Passed,
+}
+
+/// All buckets of all scenarios.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    scenarios: Arc<[Scenario]>,
+    index: Index,
+    notable: Notable,
+    store: Store,
+    blackholes: Blackholes,
+    options: EngineOptions,
+    /// The latest time that a recording has shown.
+    watermark: i64,
+    candidates: Vec<u32>,
+    scratch: [Vec<u8>; 2],
+}
+
+/// The packed forms of the event at hand, made when first asked for.
+#[derive(Default)]
+struct Packs {
+    alert: Option<Packed>,
+    everything: Option<Packed>,
+}
+
+impl Buckets {
+    pub(crate) fn new(
+        scenarios: Vec<Scenario>,
+        symbols: &mut Symbols,
+        options: EngineOptions,
+    ) -> Self {
+        Self {
+            index: Index::new(&scenarios),
+            scenarios: scenarios.into(),
+            notable: packed::notable(symbols),
+            store: Store::new(),
+            blackholes: Blackholes::default(),
+            options,
+            watermark: i64::MIN,
+            candidates: Vec::new(),
+            scratch: Default::default(),
+        }
+    }
+
+    pub(crate) fn scenarios(&self) -> &[Scenario] {
+        &self.scenarios
+    }
+
+    pub(crate) fn measure(&self, stats: &mut EngineStats) {
+        stats.buckets_live = self.store.len() as u64;
+        stats.queue_bytes = self.store.queue_bytes as u64;
+        stats.blackholes_live = self.blackholes.len() as u64;
+        stats.blackholes_dropped = self.blackholes.dropped;
+    }
+
+    /// Pours the event of `cx` into every scenario it matches. Returns how many counted it.
+    pub(crate) fn pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        arrival: &Arrival<'_>,
+        full: &mut Vec<Full>,
+    ) -> u32 {
+        let scenarios = Arc::clone(&self.scenarios);
+        let mut candidates = std::mem::take(&mut self.candidates);
+        self.index.candidates(cx.event, &mut candidates);
+        let mut packs = Packs::default();
+        let mut poured = 0;
+        for number in &candidates {
+            let Some(scenario) = scenarios.get(*number as usize) else {
+                continue;
+            };
+            if cx.test(&scenario.filter, scenario, None) != Some(true) {
+                continue;
+            }
+            let mut pouring = Pouring {
+                buckets: self,
+                cx,
+                arrival,
+                scenario,
+                number: *number,
+                packs: &mut packs,
+            };
+            if pouring.run(full) == Poured::Counted {
+                poured += 1;
+            }
+        }
+        self.candidates = candidates;
+        [packs.alert, packs.everything]
+            .into_iter()
+            .flatten()
+            .for_each(|p| self.release(p));
+        while self.store.queue_bytes > self.options.queue_bytes_max && self.evict(cx.stats) {}
+        cx.stats.poured += u64::from(poured);
+        poured
+    }
+
+    /// Moves the recording's clock on; counters whose time is over run over.
+    pub(crate) fn advance(
+        &mut self,
+        time: Timestamp,
+        stats: &mut EngineStats,
+        full: &mut Vec<Full>,
+    ) {
+        if time.nanos() > self.watermark {
+            self.watermark = time.nanos();
+            self.end_due(time.nanos(), stats, full);
+        }
+    }
+
+    /// Ends what is due at `now`.
+    pub(crate) fn tick(&mut self, now: Timestamp, stats: &mut EngineStats, full: &mut Vec<Full>) {
+        self.blackholes.expire(now.nanos());
+        self.end_due(now.nanos(), stats, full);
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        let next = [self.store.next_due(), self.blackholes.next_end()]
+            .into_iter()
+            .flatten()
+            .min();
+        next.map(Timestamp::from_nanos)
+    }
+
+    fn end_due(&mut self, now: i64, stats: &mut EngineStats, full: &mut Vec<Full>) {
+        let start = full.len();
+        while let Some(slot) = self.store.pop_due(now) {
+            let Some(deadline) = self.deadline(slot) else {
+                continue;
+            };
+            if deadline > now {
+                self.store.schedule(slot, deadline);
+            } else {
+                full.extend(self.end(slot, deadline, stats));
+            }
+        }
+        // Slot numbers must not show: after a restore they are others.
+        if let Some(new) = full.get_mut(start..) {
+            new.sort_by_key(|f| (f.time, f.scenario, f.key));
+        }
+    }
+
+    /// When time alone ends a bucket, if it does.
+    fn deadline(&self, slot: Slot) -> Option<i64> {
+        let bucket = self.store.get(slot)?;
+        let scenario = self.scenarios.get(bucket.scenario as usize)?;
+        let life = i64::try_from(scenario.lifetime.as_nanos()).unwrap_or(i64::MAX);
+        match scenario.kind {
+            Kind::Counter => Some(bucket.first.saturating_add(life)),
+            _ if bucket.recorded => None,
+            _ => Some(bucket.last.saturating_add(life)),
+        }
+    }
+
+    /// Ends a bucket whose time is over: a counter runs over, others go quietly.
+    fn end(&mut self, slot: Slot, time: i64, stats: &mut EngineStats) -> Option<Full> {
+        let bucket = self.store.remove(slot)?;
+        let scenario = self.scenarios.get(bucket.scenario as usize)?;
+        if matches!(scenario.kind, Kind::Counter) {
+            return Some(full_of(bucket, time));
+        }
+        stats.underflows += 1;
+        self.release_all(bucket.queue);
+        None
+    }
+
+    /// Drops the bucket that was quiet longest; `false` when there is none.
+    fn evict(&mut self, stats: &mut EngineStats) -> bool {
+        let Some(bucket) = self
+            .store
+            .quietest()
+            .and_then(|slot| self.store.remove(slot))
+        else {
+            return false;
+        };
+        if let Some(scenario) = self.scenarios.get(bucket.scenario as usize) {
+            EngineStats::count(&mut stats.evicted, &scenario.name);
+        }
+        self.release_all(bucket.queue);
+        true
+    }
+
+    fn release_all(&mut self, queue: VecDeque<Packed>) {
+        queue.into_iter().for_each(|packed| self.release(packed));
+    }
+
+    /// Lets go of a packed event; its bytes count until the last holder has.
+    fn release(&mut self, packed: Packed) {
+        if Arc::strong_count(&packed) == 1 {
+            let weight = Store::weight(&packed);
+            self.store.queue_bytes = self.store.queue_bytes.saturating_sub(weight);
+        }
+    }
+
+    /// Whether the overflow is heard: not filtered out and not in a blackhole.
+    pub(crate) fn is_heard(
+        &mut self,
+        full: &Full,
+        services: &Services,
+        symbols: &mut Symbols,
+        stats: &mut EngineStats,
+    ) -> bool {
+        let scenarios = Arc::clone(&self.scenarios);
+        let Some(scenario) = scenarios.get(full.scenario as usize) else {
+            return false;
+        };
+        stats.overflows += 1;
+        if let Some(filter) = &scenario.overflow_filter {
+            let mut event = Event::default();
+            let mut cx = Context::new(&mut event, symbols, services, stats);
+            let look = QueueLook {
+                queue: &full.queue,
+                total: full.total,
+                name: &scenario.name,
+            };
+            if cx.test(filter, scenario, Some(&look)) == Some(false) {
+                stats.overflows_filtered += 1;
+                return false;
+            }
+        }
+        let Some(silence) = scenario.blackhole else {
+            return true;
+        };
+        let id = (full.scenario, full.key);
+        let end = full.time.plus(silence).nanos();
+        let hearing = self
+            .blackholes
+            .pass(id, full.time.nanos(), end, limits::BLACKHOLES_MAX);
+        if hearing == Hearing::Silenced {
+            stats.overflows_blackholed += 1;
+        }
+        hearing == Hearing::Heard
+    }
+
+    /// Lets go of what a dealt-with overflow held.
+    pub(crate) fn finish(&mut self, full: Full) {
+        self.release_all(full.queue);
+    }
+}
+
+fn full_of(bucket: Bucket, time: i64) -> Full {
+    Full {
+        scenario: bucket.scenario,
+        key: bucket.key,
+        first: Timestamp::from_nanos(bucket.first),
+        last: Timestamp::from_nanos(bucket.last),
+        time: Timestamp::from_nanos(time),
+        total: bucket.total,
+        mode: if bucket.recorded {
+            TimeMode::Recording
+        } else {
+            TimeMode::Live
+        },
+        queue: bucket.queue,
+    }
+}
+
+/// One event on its way into one scenario's bucket.
+struct Pouring<'p, 'a> {
+    buckets: &'p mut Buckets,
+    cx: &'p mut Context<'a>,
+    arrival: &'p Arrival<'p>,
+    scenario: &'p Scenario,
+    number: u32,
+    packs: &'p mut Packs,
+}
+
+impl Pouring<'_, '_> {
+    fn run(&mut self, full: &mut Vec<Full>) -> Poured {
+        let Some(key) = self.key() else {
+            return Poured::Passed;
+        };
+        if matches!(self.scenario.kind, Kind::Trigger) {
+            return self.trigger(key, full);
+        }
+        let Some(slot) = self.slot(key, full) else {
+            return Poured::Passed;
+        };
+        if self.is_repeated(slot) {
+            return Poured::Passed;
+        }
+        if self.is_cancelled() {
+            self.cx.stats.canceled += 1;
+            if let Some(bucket) = self.buckets.store.remove(slot) {
+                self.buckets.release_all(bucket.queue);
+            }
+            return Poured::Passed;
+        }
+        let verdict = self.count(slot);
+        if verdict == Verdict::Overflows || self.condition(slot) || self.is_probable(slot) {
+            let bucket = self.buckets.store.remove(slot);
+            full.extend(bucket.map(|bucket| full_of(bucket, self.arrival.time.nanos())));
+        } else if let Some(deadline) = self.buckets.deadline(slot) {
+            self.buckets.store.schedule(slot, deadline);
+        }
+        Poured::Counted
+    }
+
+    /// The group; `None` when `groupby` fails, which is counted.
+    fn key(&mut self) -> Option<Key> {
+        match &self.scenario.groupby {
+            None => Some(Key::of("")),
+            Some(program) => self.cx.text(program, self.scenario, Key::of),
+        }
+    }
+
+    /// Every event is an overflow of its own; there is no bucket.
+    fn trigger(&mut self, key: Key, full: &mut Vec<Full>) -> Poured {
+        let packed = self.pack();
+        full.push(Full {
+            scenario: self.number,
+            key,
+            first: self.arrival.time,
+            last: self.arrival.time,
+            time: self.arrival.time,
+            total: 1,
+            mode: self.arrival.mode,
+            queue: VecDeque::from([packed]),
+        });
+        Poured::Counted
+    }
+
+    /// The live bucket of `key`, new if there is none or its time is over.
+    fn slot(&mut self, key: Key, full: &mut Vec<Full>) -> Option<Slot> {
+        let found = self.buckets.store.find(self.number, key);
+        if let Some(slot) = found.filter(|slot| !self.is_over(*slot)) {
+            self.buckets.store.touch(slot);
+            return Some(slot);
+        }
+        if let Some(slot) = found {
+            let time = self
+                .buckets
+                .deadline(slot)
+                .unwrap_or(self.arrival.time.nanos());
+            full.extend(self.buckets.end(slot, time, self.cx.stats));
+        }
+        while self.buckets.store.len() >= self.buckets.options.buckets_max.max(1)
+            && self.buckets.evict(self.cx.stats)
+        {}
+        let credit = match &self.scenario.kind {
+            Kind::Leaky(limiter) => limiter.full(),
+            _ => 0,
+        };
+        self.buckets
+            .store
+            .insert(Bucket::new(self.number, key, credit))
+    }
+
+    fn is_over(&self, slot: Slot) -> bool {
+        let Some(bucket) = self.buckets.store.get(slot) else {
+            return false;
+        };
+        let life = i64::try_from(self.scenario.lifetime.as_nanos()).unwrap_or(i64::MAX);
+        let now = self.arrival.time.nanos();
+        match (&self.scenario.kind, self.arrival.mode) {
+            (Kind::Counter, _) => now >= bucket.first.saturating_add(life),
+            // The timer fires at the deadline; a recording's event at the deadline still counts.
+            (_, TimeMode::Live) => now >= bucket.last.saturating_add(life),
+            (_, TimeMode::Recording) => now > bucket.last.saturating_add(life),
+        }
+    }
+
+    /// `distinct`: whether this value was counted before. One that cannot be read counts as new.
+    fn is_repeated(&mut self, slot: Slot) -> bool {
+        let Some(program) = &self.scenario.distinct else {
+            return false;
+        };
+        let Some(value) = self.cx.text(program, self.scenario, Key::of) else {
+            return false;
+        };
+        let Some(bucket) = self.buckets.store.get_mut(slot) else {
+            return false;
+        };
+        let seen = &mut bucket.extra().seen;
+        match seen.binary_search(&value) {
+            Ok(_) => true,
+            Err(at) if seen.len() < limits::BUCKET_DISTINCT_MAX => {
+                seen.insert(at, value);
+                false
+            }
+            Err(_) => {
+                EngineStats::count(&mut self.cx.stats.distinct_full, &self.scenario.name);
+                false
+            }
+        }
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        let Some(program) = &self.scenario.cancel_on else {
+            return false;
+        };
+        self.cx.test(program, self.scenario, None) == Some(true)
+    }
+
+    /// Adds the event to the bucket and asks the limiter.
+    fn count(&mut self, slot: Slot) -> Verdict {
+        let packed = self.pack();
+        let now = self.arrival.time.nanos();
+        let Some(bucket) = self.buckets.store.get_mut(slot) else {
+            return Verdict::Fits;
+        };
+        if bucket.total == 0 {
+            (bucket.first, bucket.last) = (now, now);
+        }
+        let verdict = match &self.scenario.kind {
+            Kind::Leaky(limiter) => limiter.take(&mut bucket.credit, bucket.last, now),
+            _ => Verdict::Fits,
+        };
+        bucket.total += 1;
+        bucket.last = now;
+        bucket.recorded = self.arrival.mode == TimeMode::Recording;
+        bucket.queue.push_back(packed);
+        if bucket.queue.len() > self.scenario.queue_max
+            && let Some(oldest) = bucket.queue.pop_front()
+        {
+            self.buckets.release(oldest);
+        }
+        verdict
+    }
+
+    /// The event, packed as this scenario needs it.
+    fn pack(&mut self) -> Packed {
+        if self.cx.take_changed() {
+            // An expression wrote into the event: what was packed before is another event now.
+            let old = std::mem::take(self.packs);
+            [old.alert, old.everything]
+                .into_iter()
+                .flatten()
+                .for_each(|p| self.buckets.release(p));
+        }
+        let detail = if self.scenario.reads_queue {
+            Detail::Everything
+        } else {
+            Detail::Alert
+        };
+        let scope = self.scenario.scope_value.as_ref().map(|program| {
+            let value = self.cx.text(program, self.scenario, str::to_owned);
+            value.unwrap_or_default()
+        });
+        let kept = match detail {
+            Detail::Alert => &mut self.packs.alert,
+            Detail::Everything => &mut self.packs.everything,
+        };
+        if let Some(packed) = kept.as_ref().filter(|_| scope.is_none()) {
+            return Arc::clone(packed);
+        }
+        let parts = Parts {
+            event: self.cx.event,
+            time: self.arrival.time,
+            line: self.arrival.line,
+            detail,
+            notable: &self.buckets.notable.extra,
+            scope: scope.as_deref(),
+            depth: self.arrival.depth,
+        };
+        let [scratch, fields] = &mut self.buckets.scratch;
+        let packed = packed::pack(scratch, fields, &parts);
+        self.buckets.store.queue_bytes += Store::weight(&packed);
+        if scope.is_none() {
+            *kept = Some(Arc::clone(&packed));
+        }
+        packed
+    }
+
+    fn condition(&mut self, slot: Slot) -> bool {
+        self.scenario
+            .condition
+            .as_ref()
+            .is_some_and(|program| self.holds(slot, program))
+    }
+
+    /// Whether `program` is true of the event and the bucket's queue.
+    fn holds(&mut self, slot: Slot, program: &Program) -> bool {
+        let Some(bucket) = self.buckets.store.get(slot) else {
+            return false;
+        };
+        let look = QueueLook {
+            queue: &bucket.queue,
+            total: bucket.total,
+            name: &self.scenario.name,
+        };
+        self.cx.test(program, self.scenario, Some(&look)) == Some(true)
+    }
+
+    /// Bayesian: whether what is known by now is probable enough.
+    fn is_probable(&mut self, slot: Slot) -> bool {
+        let scenario = self.scenario;
+        let Kind::Bayesian(Bayesian {
+            prior,
+            threshold,
+            conditions,
+        }) = &scenario.kind
+        else {
+            return false;
+        };
+        let mut posterior = *prior;
+        for (bit, condition) in conditions.iter().enumerate() {
+            let mask = 1u64
+                .checked_shl(u32::try_from(bit).unwrap_or(64))
+                .unwrap_or(0);
+            let extra = self
+                .buckets
+                .store
+                .get(slot)
+                .and_then(|b| b.extra.as_deref());
+            let stays = extra.is_some_and(|extra| extra.guillotine & mask != 0);
+            let look = match self.buckets.store.get(slot) {
+                Some(b) => QueueLook {
+                    queue: &b.queue,
+                    total: b.total,
+                    name: &scenario.name,
+                },
+                None => return false,
+            };
+            let holds = match stays {
+                true => Some(true),
+                false => self.cx.test(&condition.condition, scenario, Some(&look)),
+            };
+            let (evil, benign) = match holds {
+                // A condition that fails says nothing either way.
+                None => continue,
+                Some(true) => (condition.given_evil, condition.given_benign),
+                Some(false) => (1.0 - condition.given_evil, 1.0 - condition.given_benign),
+            };
+            if holds == Some(true)
+                && condition.guillotine
+                && let Some(bucket) = self.buckets.store.get_mut(slot)
+            {
+                bucket.extra().guillotine |= mask;
+            }
+            let evidence = evil * posterior + benign * (1.0 - posterior);
+            posterior = if evidence > 0.0 {
+                evil * posterior / evidence
+            } else {
+                0.0
+            };
+        }
+        posterior >= *threshold
+    }
+}
