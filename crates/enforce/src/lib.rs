@@ -16,17 +16,23 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod decode;
 mod desired;
+mod element;
 mod error;
+mod exchange;
 mod firewall;
+mod layout;
 mod monitor;
 mod plan;
 mod project;
 mod set;
+mod socket;
+mod wire;
 
 pub use desired::{Desired, DesiredFull};
 pub use error::EnforceError;
-pub use firewall::{Applied, Counter, Counters, Firewall, FirewallOptions};
+pub use firewall::{Applied, Counter, Counters, Firewall, FirewallOptions, Synced};
 pub use monitor::{Monitor, Sighting};
 pub use plan::{KernelChange, reconcile};
 pub use set::SetKind;

@@ -48,7 +48,9 @@ fn project_node(
         return emit(node, until, out);
     }
     let Some((low, high)) = halves(node) else {
-        return emit(node, until, out);
+        // Only ::fffe:0:0/95 ends up here; see `halves`. No packet carries such an address.
+        let latest = inside.iter().map(|(_, u)| *u).max();
+        return emit(node, latest.map_or(until, |u| u.max(until)), out);
     };
     let (left, right) = inside.split_at(inside.partition_point(|(p, _)| low.covers(*p)));
     project_node(low, until, left, out);
