@@ -18,9 +18,11 @@ pub struct Date {
     pub offset: i32,
 }
 
+const RFC3339: &str = "2006-01-02T15:04:05Z07:00";
+
 /// What dates are tried against when a rule names no layout, in this order.
 pub const LAYOUTS: [&str; 16] = [
-    "2006-01-02T15:04:05Z07:00",
+    RFC3339,
     "02/Jan/2006:15:04:05 -0700",
     "Mon Jan 2 15:04:05 2006",
     "02-Jan-2006 15:04:05 europe/paris",
@@ -54,6 +56,11 @@ pub fn read(text: &str, layout: &str, now: Timestamp) -> Option<Date> {
     quick(text, now)
         .or_else(|| LAYOUTS.iter().find_map(|layout| parse(layout, text, now)))
         .or_else(|| unix_seconds(text))
+}
+
+/// Reads what [`write`] wrote.
+pub fn read_rfc3339(text: &str, now: Timestamp) -> Option<Date> {
+    quick(text, now).or_else(|| parse(RFC3339, text, now))
 }
 
 /// Go's RFC 3339 with nanoseconds, trailing zeros left out, in the date's own offset.

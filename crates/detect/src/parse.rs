@@ -1,0 +1,577 @@
+//! Raw line to event: the parser nodes, stage by stage.
+//!
+//! Between the prefilter and the buckets. The order and the odd corners (which child decides, what
+//! an unmatched capture is, when statics run) are those that existing content was written for.
+//! [`Parsers`] owns the compiled nodes and the scratch memory; the event, the stash and the
+//! symbols belong to the engine. No IO, no clock: "now" comes in with [`Services`].
+
+use std::{cell::RefCell, collections::BTreeMap, mem};
+
+use model::{Diagnostic, Scope};
+use regex_automata::{meta::Cache, util::primitives::NonMaxUsize};
+
+use crate::{
+    dates,
+    enrich::{self, Enrich, Names},
+    event::{Event, FieldMap, Span},
+    expr::{self, Effect, Env, Expr, Services, Value},
+    nodes::{
+        Compiler, GrokStep, Input, Node, NodeSpec, OnSuccess, Source, StashStep, Static, Target,
+        Whitelist,
+    },
+    patterns::Library,
+    rules::{RuleFile, RuleKind},
+    stage_index::StageIndex,
+    symbols::Symbols,
+    yaml,
+};
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParseOutcome {
+    /// Some stage had no parser for it.
+    Dropped,
+    Parsed,
+    Whitelisted,
+}
+
+/// Watches the parsers at work, for tests and explanations.
+pub trait Trace {
+    /// The root node `node` has looked at the event; `ok` says whether it took it.
+    fn node(&mut self, _stage: &str, _node: &str, _event: &Event, _ok: bool) {}
+    /// A bucket ran over, and its overflow passed the postoverflow stages.
+    fn overflow(&mut self, _event: &Event) {}
+}
+
+/// A loaded parser, as listings show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParserEntry {
+    pub name: String,
+    pub stage: String,
+    pub file: String,
+    pub description: String,
+    pub postoverflow: bool,
+}
+
+/// What went wrong while parsing, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParseStats {
+    /// Lines given up because a static's value has a type that no field can hold.
+    pub aborted: u64,
+    /// `GetFromStash` entries written.
+    pub stashed: u64,
+}
+
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) index: StageIndex,
+}
+
+/// All parsers, compiled.
+pub struct Parsers {
+    pub(crate) stages: Vec<Stage>,
+    postoverflows: Vec<Stage>,
+    entries: Vec<ParserEntry>,
+    facts: Option<Box<dyn Enrich + Send + Sync>>,
+    pub(crate) names: Names,
+    desk: Scratch,
+    stats: ParseStats,
+}
+
+#[derive(Default)]
+struct Scratch {
+    caches: Vec<Option<Box<Cache>>>,
+    slots: Vec<Option<NonMaxUsize>>,
+    effects: RefCell<Vec<Effect>>,
+    text: String,
+    date: String,
+}
+
+impl Parsers {
+    /// Compiles the parsers, postoverflow parsers and pattern files among `files`.
+    pub fn build(
+        files: &[RuleFile],
+        symbols: &mut Symbols,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let mut library = Library::standard();
+        let mut ordered: Vec<&RuleFile> = files.iter().collect();
+        ordered.sort_by(|a, b| (a.name(), &a.path).cmp(&(b.name(), &b.path)));
+        for file in ordered
+            .iter()
+            .filter(|file| file.kind() == RuleKind::Patterns)
+        {
+            library.add_file(file, diagnostics);
+        }
+        let names = Names::new(symbols);
+        let mut stages: BTreeMap<String, Vec<&RuleFile>> = BTreeMap::new();
+        let mut after: BTreeMap<String, Vec<&RuleFile>> = BTreeMap::new();
+        for file in ordered {
+            match file.kind() {
+                RuleKind::Parser { stage } => stages.entry(stage).or_default().push(file),
+                RuleKind::Postoverflow { stage } => after.entry(stage).or_default().push(file),
+                _ => {}
+            }
+        }
+        let mut groks = 0;
+        let mut entries = Vec::new();
+        let mut compiler = Compiler {
+            library: &mut library,
+            symbols,
+            diagnostics,
+            groks: &mut groks,
+        };
+        let stages = compile(&mut compiler, stages, &mut entries, false);
+        let postoverflows = compile(&mut compiler, after, &mut entries, true);
+        let mut desk = Scratch::default();
+        desk.caches.resize_with(groks, || None);
+        let stats = ParseStats::default();
+        Self {
+            stages,
+            postoverflows,
+            entries,
+            facts: None,
+            names,
+            desk,
+            stats,
+        }
+    }
+
+    /// Where facts about addresses come from.
+    pub fn set_facts(&mut self, facts: Box<dyn Enrich + Send + Sync>) {
+        self.facts = Some(facts);
+    }
+
+    pub fn entries(&self) -> &[ParserEntry] {
+        &self.entries
+    }
+
+    pub const fn stats(&self) -> ParseStats {
+        self.stats
+    }
+
+    /// Takes the event through the parser stages. `event` holds the raw line, its labels, source
+    /// and times. With a trace every node is visited, without one only those that can apply.
+    pub fn run(
+        &mut self,
+        event: &mut Event,
+        services: &mut Services,
+        symbols: &mut Symbols,
+        trace: Option<&mut dyn Trace>,
+    ) -> ParseOutcome {
+        event.stage = 0;
+        let mut run = Run {
+            event,
+            services,
+            symbols,
+            desk: &mut self.desk,
+            names: &self.names,
+            facts: self.facts.as_deref(),
+            stats: &mut self.stats,
+            stages: self.stages.len(),
+        };
+        let whole = run.stages(&self.stages, trace);
+        match whole {
+            _ if !whole => ParseOutcome::Dropped,
+            _ if event.whitelisted => ParseOutcome::Whitelisted,
+            _ => ParseOutcome::Parsed,
+        }
+    }
+
+    /// Takes an overflow through the postoverflow stages. One that no node takes goes on all the
+    /// same: only a whitelist stops it.
+    pub fn run_postoverflow(
+        &mut self,
+        event: &mut Event,
+        services: &mut Services,
+        symbols: &mut Symbols,
+        trace: Option<&mut dyn Trace>,
+    ) -> ParseOutcome {
+        event.stage = 0;
+        let mut run = Run {
+            event,
+            services,
+            symbols,
+            desk: &mut self.desk,
+            names: &self.names,
+            facts: self.facts.as_deref(),
+            stats: &mut self.stats,
+            stages: self.postoverflows.len(),
+        };
+        run.stages(&self.postoverflows, trace);
+        let listed = event.overflow.as_ref().is_some_and(|o| o.whitelisted);
+        if listed {
+            ParseOutcome::Whitelisted
+        } else {
+            ParseOutcome::Parsed
+        }
+    }
+}
+
+fn compile(
+    compiler: &mut Compiler<'_>,
+    stages: BTreeMap<String, Vec<&RuleFile>>,
+    entries: &mut Vec<ParserEntry>,
+    postoverflow: bool,
+) -> Vec<Stage> {
+    let mut all = Vec::new();
+    for (name, files) in stages {
+        let mut nodes = Vec::new();
+        for file in files {
+            for document in yaml::documents::<NodeSpec>(file) {
+                let spec = match document {
+                    Ok(spec) => spec,
+                    Err(fault) => {
+                        compiler.diagnostics.push(fault);
+                        continue;
+                    }
+                };
+                let Some(node) = compiler.document(file, &spec.value, spec.line) else {
+                    continue;
+                };
+                entries.push(ParserEntry {
+                    name: node.name.clone(),
+                    stage: name.clone(),
+                    file: file.path.clone(),
+                    description: spec.value.description.clone().unwrap_or_default(),
+                    postoverflow,
+                });
+                nodes.push(node);
+            }
+        }
+        // A stage whose files are all broken must not stop every line.
+        if !nodes.is_empty() {
+            let index = StageIndex::new(&nodes, compiler.symbols);
+            all.push(Stage { name, nodes, index });
+        }
+    }
+    all
+}
+
+/// A static's value has a type no field can hold: the line is given up.
+struct Abort;
+
+struct Run<'r> {
+    event: &'r mut Event,
+    services: &'r mut Services,
+    symbols: &'r mut Symbols,
+    desk: &'r mut Scratch,
+    names: &'r Names,
+    facts: Option<&'r (dyn Enrich + Send + Sync)>,
+    stats: &'r mut ParseStats,
+    stages: usize,
+}
+
+/// The text a value came to: in the event's arena already, or in the scratch.
+enum Found {
+    Span(Span),
+    Scratch,
+}
+
+impl Run<'_> {
+    fn stages(&mut self, stages: &[Stage], mut trace: Option<&mut dyn Trace>) -> bool {
+        for (number, stage) in stages.iter().enumerate() {
+            if usize::from(self.event.stage) > number {
+                continue;
+            }
+            let taken = match &mut trace {
+                Some(trace) => self.stage_traced(number, stage, &mut **trace),
+                None => self.stage(number, stage),
+            };
+            match taken {
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(Abort) => {
+                    self.stats.aborted += 1;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn stage_traced(
+        &mut self,
+        number: usize,
+        stage: &Stage,
+        trace: &mut dyn Trace,
+    ) -> Result<bool, Abort> {
+        let mut any = false;
+        for node in &stage.nodes {
+            if usize::from(self.event.stage) != number {
+                break;
+            }
+            let taken = self.node(node)?;
+            trace.node(&stage.name, &node.name, self.event, taken);
+            any |= taken;
+            if taken && node.on_success == OnSuccess::NextStage {
+                break;
+            }
+        }
+        Ok(any)
+    }
+
+    fn stage(&mut self, number: usize, stage: &Stage) -> Result<bool, Abort> {
+        let mut any = false;
+        let mut walk = stage.index.start(self.event);
+        while let Some(node) = stage.index.next(&mut walk, self.event) {
+            let Some(node) = stage.nodes.get(node) else {
+                break;
+            };
+            let taken = self.node(node)?;
+            any |= taken;
+            if taken && node.on_success == OnSuccess::NextStage {
+                break;
+            }
+            if usize::from(self.event.stage) != number {
+                break;
+            }
+        }
+        Ok(any)
+    }
+
+    // Recursion is bounded by the nesting the YAML reader allows.
+    fn node(&mut self, node: &Node) -> Result<bool, Abort> {
+        if let Some(filter) = &node.filter
+            && !self.test(filter)
+        {
+            return Ok(false);
+        }
+        let whitelisted = match &node.whitelist {
+            Some(list) => Some(self.whitelist(list)),
+            None => None,
+        };
+        let mut state = true;
+        let mut matched = false;
+        if let Some(step) = &node.grok {
+            matched = self.grok(step)?;
+            state = matched;
+        }
+        if matched || node.grok.is_none() {
+            for step in &node.stash {
+                self.stash(step);
+            }
+        }
+        for child in &node.children {
+            if self.node(child)? {
+                state = true;
+                if node.on_success == OnSuccess::NextStage {
+                    break;
+                }
+            } else if !matched {
+                // So without next_stage it is the last child that decides.
+                state = false;
+            }
+        }
+        if !state {
+            return Ok(false);
+        }
+        if whitelisted.unwrap_or(true) {
+            self.statics(&node.statics)?;
+        }
+        if node.on_success == OnSuccess::NextStage {
+            let last = self.stages.saturating_sub(1);
+            let next = usize::from(self.event.stage).saturating_add(1).min(last);
+            self.event.stage = u16::try_from(next).unwrap_or(u16::MAX);
+        }
+        Ok(true)
+    }
+
+    fn test(&mut self, filter: &Expr) -> bool {
+        let env = Env::new(self.event, self.symbols, self.services, &self.desk.effects);
+        let passed = filter.test(&env).unwrap_or(false);
+        self.apply();
+        passed
+    }
+
+    fn apply(&mut self) {
+        let effects = self.desk.effects.get_mut();
+        if !effects.is_empty() {
+            expr::apply_effects(effects, self.event, self.symbols);
+        }
+    }
+
+    fn whitelist(&mut self, list: &Whitelist) -> bool {
+        let by_address = !list.prefixes.is_empty()
+            && match &self.event.overflow {
+                Some(overflow) => overflow
+                    .sources
+                    .keys()
+                    .filter_map(|key| key.parse().ok())
+                    .any(|addr| list.covers(addr)),
+                None => {
+                    let addr = self.event.field(FieldMap::Meta, self.names.source_ip);
+                    addr.parse().is_ok_and(|addr| list.covers(addr))
+                }
+            };
+        let hit = by_address || list.expressions.iter().any(|test| self.test(test));
+        if hit && !self.event.whitelisted {
+            self.event.whitelisted = true;
+            self.event.whitelist_reason = self.event.write(&list.reason);
+        }
+        if hit
+            && let Some(overflow) = &mut self.event.overflow
+            && !overflow.whitelisted
+        {
+            overflow.whitelisted = true;
+            overflow.whitelist_reason.clone_from(&list.reason);
+        }
+        hit
+    }
+
+    fn grok(&mut self, step: &GrokStep) -> Result<bool, Abort> {
+        let Some(input) = self.grok_input(&step.input) else {
+            return Ok(false);
+        };
+        let Some(cache) = self.desk.caches.get_mut(step.cache) else {
+            return Ok(false);
+        };
+        let cache = cache.get_or_insert_with(|| Box::new(step.grok.cache()));
+        if !step
+            .grok
+            .matches(self.event.read(input), cache, &mut self.desk.slots)
+        {
+            return Ok(false);
+        }
+        for (sym, range) in step.grok.captures(&self.desk.slots) {
+            let span = range.map_or_else(Span::default, |range| input.slice(range));
+            self.event.parsed.set(sym, span);
+        }
+        self.statics(&step.statics)?;
+        Ok(true)
+    }
+
+    fn grok_input(&mut self, input: &Input) -> Option<Span> {
+        match input {
+            Input::Line => Some(self.event.line_span()),
+            Input::Parsed(sym) => self.event.parsed.find(*sym),
+            Input::Expression(text) => match self.value(text) {
+                Ok(Some(Found::Span(span))) => Some(span),
+                Ok(Some(Found::Scratch)) => Some(self.event.write(&self.desk.text)),
+                Ok(None) | Err(Abort) => None,
+            },
+        }
+    }
+
+    /// The text of an expression; nothing when it fails or comes to nothing that is text.
+    fn value(&mut self, text: &Expr) -> Result<Option<Found>, Abort> {
+        let env = Env::new(self.event, self.symbols, self.services, &self.desk.effects);
+        let found = match text.eval(&env) {
+            Ok(Value::Text(text)) => match self.event.locate(&text) {
+                Some(span) => Ok(Some(Found::Span(span))),
+                None => {
+                    self.desk.text.clear();
+                    self.desk.text.push_str(&text);
+                    Ok(Some(Found::Scratch))
+                }
+            },
+            Ok(Value::Bool(_)) => Err(Abort),
+            Ok(other) => Ok(other.to_static().map(|text| {
+                self.desk.text.clear();
+                self.desk.text.push_str(&text);
+                Found::Scratch
+            })),
+            Err(_) => Ok(None),
+        };
+        self.apply();
+        found
+    }
+
+    fn statics(&mut self, statics: &[Static]) -> Result<(), Abort> {
+        for item in statics {
+            let found = match &item.value {
+                Source::Text(text) => Found::Span(self.event.write(text)),
+                Source::Expression(text) => match self.value(text)? {
+                    Some(found) => found,
+                    None => continue,
+                },
+            };
+            self.assign(item.target, &found);
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, target: Target, found: &Found) {
+        let empty = match found {
+            Found::Span(span) => span.is_empty(),
+            Found::Scratch => self.desk.text.is_empty(),
+        };
+        if let Target::Method(method) = target {
+            // Only a date may be empty: it then counts as now.
+            if !empty || method == enrich::Method::ParseDate {
+                self.method(method, found);
+            }
+            return;
+        }
+        if empty {
+            return;
+        }
+        let span = match found {
+            Found::Span(span) => *span,
+            Found::Scratch => self.event.write(&self.desk.text),
+        };
+        match target {
+            Target::Field(map, sym) => self.event.fields_mut(map).set(sym, span),
+            Target::StrTime => self.event.str_time = span,
+            Target::StrTimeFormat => self.event.str_time_format = span,
+            Target::WhitelistReason => self.event.whitelist_reason = span,
+            Target::MarshaledTime => {
+                let date = dates::read_rfc3339(self.event.read(span), self.services.now);
+                self.event.marshaled_time = date.map(|date| date.time);
+            }
+            Target::OverflowScope | Target::OverflowValue => self.overflow(target, span),
+            Target::Method(_) => {}
+        }
+    }
+
+    fn method(&mut self, method: enrich::Method, found: &Found) {
+        let mut text = mem::take(&mut self.desk.text);
+        if let Found::Span(span) = found {
+            text.clear();
+            text.push_str(self.event.read(*span));
+        }
+        let mut desk = enrich::Desk {
+            names: self.names,
+            facts: self.facts,
+            now: self.services.now,
+            scratch: &mut self.desk.date,
+        };
+        desk.run(method, &text, self.event);
+        self.desk.text = text;
+    }
+
+    /// `evt.Overflow.Alert.Source`: the first of the overflow's sources.
+    fn overflow(&mut self, target: Target, span: Span) {
+        let text = self.event.read(span).to_owned();
+        let Some(overflow) = &mut self.event.overflow else {
+            return;
+        };
+        let Some(source) = overflow.sources.values_mut().next() else {
+            return;
+        };
+        match target {
+            Target::OverflowScope => {
+                source.scope = Scope::from(text);
+                overflow.scope = source.scope.clone();
+            }
+            _ => source.value = text,
+        }
+    }
+
+    fn stash(&mut self, step: &StashStep) {
+        let mut text_of = |text: &Expr| match self.value(text) {
+            Ok(Some(Found::Span(span))) => Some(self.event.read(span).to_owned()),
+            Ok(Some(Found::Scratch)) => Some(self.desk.text.clone()),
+            Ok(None) | Err(Abort) => None,
+        };
+        let (Some(key), Some(value)) = (text_of(&step.key), text_of(&step.value)) else {
+            return;
+        };
+        let expires = self.services.now.plus(step.ttl);
+        self.services
+            .stash
+            .set(&step.name, &key, &value, expires, step.size);
+        self.stats.stashed += 1;
+    }
+}
