@@ -73,8 +73,10 @@ pub enum Target {
     Field(FieldMap, Sym),
     MarshaledTime,
     Method(Method),
+    Module,
     OverflowScope,
     OverflowValue,
+    SourceName,
     StrTime,
     StrTimeFormat,
     WhitelistReason,
@@ -447,6 +449,8 @@ impl Compiler<'_> {
     fn path(&mut self, path: &str) -> Option<Target> {
         let path = path.strip_prefix("evt.").unwrap_or(path);
         Some(match path {
+            "Line.Module" => Target::Module,
+            "Line.Src" => Target::SourceName,
             "MarshaledTime" => Target::MarshaledTime,
             "StrTime" => Target::StrTime,
             "StrTimeFormat" => Target::StrTimeFormat,

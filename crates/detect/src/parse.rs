@@ -513,6 +513,8 @@ impl Run<'_> {
         };
         match target {
             Target::Field(map, sym) => self.event.fields_mut(map).set(sym, span),
+            Target::Module => self.event.module = span,
+            Target::SourceName => self.event.source_name = span,
             Target::StrTime => self.event.str_time = span,
             Target::StrTimeFormat => self.event.str_time_format = span,
             Target::WhitelistReason => self.event.whitelist_reason = span,
