@@ -114,7 +114,7 @@ mod tests {
             good.replace("42", "0"),
             good.replace("log.example/evidence", "log.example/other"),
             good.replace(&root, "AAAA"),
-            format!("log.example/evidence\n42\n"),
+            "log.example/evidence\n42\n".to_owned(),
             format!("\n{good}"),
             format!("{good}\nextension\n"),
             "x\n".to_owned(),

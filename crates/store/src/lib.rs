@@ -14,6 +14,7 @@
 
 mod convert;
 mod dir;
+mod erasure;
 mod error;
 mod export;
 mod intake;

@@ -277,6 +277,8 @@ impl Worker {
                 .as_ref()
                 .is_none_or(|retry| Instant::now() >= retry.at);
             while (due || self.stopping) && self.has_work() {
+                // What was offered meanwhile goes before a loss that came after it.
+                self.drain();
                 if !self.record_batch() {
                     break;
                 }
@@ -306,6 +308,10 @@ impl Worker {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.stopping = true,
         }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
         while let Ok(message) = self.receiver.try_recv() {
             self.take(message);
         }

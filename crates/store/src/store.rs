@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -15,8 +16,10 @@ use rusqlite::{
 };
 
 use crate::{
-    Appended, Durability, StoreError, StoreOptions, convert::sql, convert::unsigned, dir::StateDir,
-    projection, schema,
+    Appended, Durability, Progress, StoreError, StoreOptions,
+    convert::{sql, unsigned},
+    dir::StateDir,
+    erasure, projection, query, schema,
 };
 
 /// Checkpoints kept: the newest half as they come, older ones thinned out.
@@ -83,6 +86,8 @@ impl Store {
             Durability::ProcessCrash => "NORMAL",
         };
         db.pragma_update(None, "synchronous", synchronous)?;
+        // What is erased is overwritten, not only forgotten.
+        db.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         schema::migrate(&tx)?;
         begin_log(&tx, &key)?;
@@ -175,25 +180,72 @@ impl Store {
     }
 
     /// Makes every projection anew from the entries.
-    pub fn rebuild(&mut self, progress: crate::Progress<'_>) -> Result<(), StoreError> {
+    pub fn rebuild(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
         if self.writer.is_none() {
             return Err(StoreError::ReadOnly);
         }
         let tx = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        projection::clear(&tx)?;
-        let size = log_row(&tx)?.size;
-        crate::query::each_entry(&tx, 0..size, &mut |stored| {
-            if let Some(entry) = stored.entry() {
-                projection::apply(&tx, stored.index, entry)?;
-            }
-            progress(stored.index + 1, size);
-            Ok(())
-        })?;
+        make_projections(&tx, progress)?;
         tx.commit()?;
         Ok(())
     }
+
+    /// Erases the payloads and salts of entries for good. Their leaves stay, so every proof still
+    /// holds, and a notice on the ledger says what was erased and why. What the entries said
+    /// leaves the projections too, so a happening that is erased could be recorded again.
+    pub fn erase(
+        &mut self,
+        entries: Range<u64>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Appended, StoreError> {
+        let size = self.size()?;
+        if entries.is_empty() || entries.end > size {
+            let index = entries.end.saturating_sub(1);
+            return Err(StoreError::NoSuchEntry { index, size });
+        }
+        let notice = erasure::notice(&entries, reason, now);
+        let payloads = encode(std::slice::from_ref(&notice))?;
+        let salts = salts(1)?;
+        let (payload, salt) = payloads
+            .first()
+            .zip(salts.first())
+            .ok_or(StoreError::Random)?;
+        let writer = self.writer.as_mut().ok_or(StoreError::ReadOnly)?;
+        let mut tree = match writer.tree.take() {
+            Some(tree) => tree,
+            None => load_tree(&self.db, &self.key)?,
+        };
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        erasure::erase(&tx, &entries, now)?;
+        let appended = append_one(&tx, &mut tree, (&notice, payload, salt), now)?;
+        make_projections(&tx, &mut |_, _| {})?;
+        save_tree(&tx, &tree, &self.key)?;
+        tx.commit()?;
+        writer.tree = Some(tree);
+        // The write-ahead log still holds the old pages.
+        self.db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(appended)
+    }
+}
+
+/// Every projection anew from the entries there are, in order.
+fn make_projections(tx: &Transaction<'_>, progress: Progress<'_>) -> Result<(), StoreError> {
+    projection::clear(tx)?;
+    let last: Option<i64> = tx.query_row("SELECT max(idx) FROM entry", [], |row| row.get(0))?;
+    let size = last.map_or(0, |last| unsigned(last).saturating_add(1));
+    query::each_entry(tx, 0..size, &mut |stored| {
+        if let Some(entry) = stored.entry() {
+            projection::apply(tx, stored.index, entry)?;
+        }
+        progress(stored.index + 1, size);
+        Ok(())
+    })
 }
 
 impl std::fmt::Debug for Store {

@@ -1,6 +1,6 @@
 //! The whole ledger computed again from its entries, and compared with what is kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use ledger::{Checkpoint, CompactTree, Hash, Leaf, Salt, commitment, leaf_hash};
 use model::Entry;
@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, types::Value};
 use crate::{
     Progress, Store, StoreError, VerifyFailure, VerifyReport,
     convert::unsigned,
-    projection, query,
+    erasure, projection, query,
     schema::{self, PROJECTIONS},
     store::{LogRow, log_row},
 };
@@ -33,18 +33,20 @@ impl Store {
             tree: CompactTree::new(),
             nodes: 0,
             roots: BTreeMap::new(),
-            erased: 0,
+            erased: Vec::new(),
+            announced: Vec::new(),
         };
         let kept = query::checkpoints(&tx).map_err(broken)?;
         check.roots = kept.iter().map(|(size, _)| (*size, None)).collect();
         check.entries(progress)?;
+        check.erasures()?;
         check.log_row(self)?;
         check.node_count()?;
         check.checkpoints(self, &kept)?;
         let projection_rows = compare_projections(&tx, &scratch)?;
         Ok(VerifyReport {
             entries: check.tree.size(),
-            erased: check.erased,
+            erased: check.erased.iter().map(|run| run.end - run.start).sum(),
             checkpoints: kept.len() as u64,
             projection_rows,
             root: check.tree.root(),
@@ -62,7 +64,10 @@ struct Check<'a> {
     nodes: u64,
     /// The root at the size of each checkpoint kept, once the tree has grown to it.
     roots: BTreeMap<u64, Option<Hash>>,
-    erased: u64,
+    /// Runs of entries without a payload.
+    erased: Vec<Range<u64>>,
+    /// What the ledger itself says was erased.
+    announced: Vec<Range<u64>>,
 }
 
 impl Check<'_> {
@@ -112,14 +117,17 @@ impl Check<'_> {
         let erased_at: Option<i64> = row.get(5).map_err(text)?;
         match (salt, payload, erased_at) {
             (Some(salt), Some(payload), None) => self.payload(&leaf, &salt, &payload)?,
-            (None, None, Some(_)) => self.erased += 1,
+            (None, None, Some(_)) => match self.erased.last_mut() {
+                Some(run) if run.end == index => run.end += 1,
+                _ => self.erased.push(index..index + 1),
+            },
             _ => return Err("its payload is neither kept nor marked as erased".into()),
         }
         self.push(hash)?;
         Ok(())
     }
 
-    fn payload(&self, leaf: &Leaf, salt: &[u8], payload: &[u8]) -> Result<(), String> {
+    fn payload(&mut self, leaf: &Leaf, salt: &[u8], payload: &[u8]) -> Result<(), String> {
         let salt = salt
             .try_into()
             .map(Salt)
@@ -136,6 +144,7 @@ impl Check<'_> {
                 entry.kind()
             ));
         }
+        self.announced.extend(erasure::announced(&entry));
         projection::apply(self.scratch, leaf.seq, &entry).map_err(|e| full(&e))
     }
 
@@ -162,6 +171,29 @@ impl Check<'_> {
         if let Some(root) = self.roots.get_mut(&size) {
             *root = Some(tree.root());
         }
+    }
+
+    /// A payload may be gone only when a later entry says that it was erased.
+    fn erasures(&mut self) -> Result<(), VerifyFailure> {
+        self.announced.sort_unstable_by_key(|range| range.start);
+        for run in &self.erased {
+            let reached = self
+                .announced
+                .iter()
+                .take_while(|range| range.start < run.end)
+                .fold(run.start, |at, range| {
+                    if range.start <= at {
+                        at.max(range.end)
+                    } else {
+                        at
+                    }
+                });
+            if reached < run.end {
+                let why = "its payload is gone, and no entry says that it was erased";
+                return Err(of_entry(reached, why.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     fn log_row(&self, store: &Store) -> Result<(), VerifyFailure> {

@@ -407,3 +407,58 @@ fn checkpoints_kept_are_bounded_and_the_first_stays() {
         .unwrap();
     assert_eq!(first, 0);
 }
+
+#[test]
+fn erased_payloads_are_gone_and_every_proof_still_holds() {
+    let (dir, mut store) = filled(300);
+    let before = (store.entry(14).unwrap(), store.checkpoint().unwrap());
+    let said = store.erase(10..21, "retention: 90 days", at(400)).unwrap();
+    assert_eq!(said.index, 300);
+    // Announcements stay, whatever is erased later.
+    store
+        .erase(299..301, "retention: 90 days", at(401))
+        .unwrap();
+    let report = store.verify(&mut quiet).unwrap();
+    assert_eq!((report.entries, report.erased), (302, 12));
+    let after = store.entry(14).unwrap();
+    assert_eq!(after.leaf_bytes, before.0.leaf_bytes);
+    assert_eq!(after.content, Content::Erased { at: at(400) });
+    let value = samples::address(14).to_string();
+    let find = AlertFilter {
+        value: Some(value),
+        limit: 999,
+        ..AlertFilter::default()
+    };
+    assert!(store.alerts(&find).unwrap().is_empty());
+    assert!(
+        store
+            .bans(at(0))
+            .unwrap()
+            .iter()
+            .all(|b| !(10..21).contains(&b.index))
+    );
+    assert!(matches!(
+        store.erase(0..303, "", at(402)),
+        Err(StoreError::NoSuchEntry { .. })
+    ));
+
+    let Content::Kept { salt, .. } = before.0.content else {
+        panic!()
+    };
+    drop(store);
+    let file = fs::read(dir.path().join("state/ledger.db")).unwrap();
+    assert!(
+        !file.windows(32).any(|w| w == salt.0),
+        "the salt is still in the file"
+    );
+    let store = Store::open(&dir.path().join("state"), options()).unwrap();
+    let out = dir.path().join("export");
+    store.export(&out, &mut quiet).unwrap();
+    let Some(script) = samples::verifier() else {
+        return;
+    };
+    let old = dir.path().join("old");
+    fs::write(&old, before.1).unwrap();
+    let (base, vkey, old) = (out.to_str().unwrap(), store.vkey(), old.to_str().unwrap());
+    samples::run_verifier(&script, &["audit", base, &vkey, "--old", old]).unwrap();
+}

@@ -103,7 +103,7 @@ fn recording_pauses_counts_and_resumes() {
     let mut slowest = Duration::ZERO;
     while offered < 80_000 {
         let before = Instant::now();
-        recorder.offer((offered..offered + 100).map(|n| notice(n)).collect());
+        recorder.offer((offered..offered + 100).map(notice).collect());
         slowest = slowest.max(before.elapsed());
         offered += 100;
     }

@@ -1,5 +1,11 @@
 //! The state directory from outside: what it promises, and what it notices.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests, and what they skip"
+)]
+
 mod conformance;
 mod crash;
 mod full_disk;

@@ -110,3 +110,31 @@ fn an_operator_need_not_wait_long() {
     );
     assert!(times[50] < Duration::from_millis(500), "{:?}", times[50]);
 }
+
+/// Run by hand, in release: `cargo test --release -p store --test it -- --ignored throughput`.
+#[test]
+#[ignore = "a measurement"]
+fn throughput() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = store::StoreOptions {
+        durability: store::Durability::PowerLoss,
+        ..options()
+    };
+    let store = Store::open(&dir.path().join("state"), full).unwrap();
+    let recorder = Recorder::start(store, Box::new(|_| {})).unwrap();
+    let count = 200_000;
+    let start = Instant::now();
+    for n in 0..count {
+        while recorder.status().queued > 60_000 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        recorder.offer(vec![crate::samples::any(n)]);
+    }
+    let store = recorder.stop();
+    let took = start.elapsed();
+    assert_eq!(store.size().unwrap(), count);
+    println!("{:.0} entries a second", count as f64 / took.as_secs_f64());
+    let start = Instant::now();
+    store.verify(&mut quiet).unwrap();
+    println!("verified in {:?}", start.elapsed());
+}

@@ -214,9 +214,9 @@ fn files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files(&path, out)
+            files(&path, out);
         } else {
-            out.push(path)
+            out.push(path);
         }
     }
 }
