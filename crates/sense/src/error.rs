@@ -13,7 +13,7 @@ pub enum SenseError {
     #[error("cannot wait for log lines")]
     Wait { source: io::Error },
     #[error("cannot watch descriptor for wake-up token {token}")]
-    WakeFd { token: u64, source: io::Error },
+    WakeFd { token: u32, source: io::Error },
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
 }

@@ -15,13 +15,20 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod clock;
 pub mod discover;
 mod error;
+mod files;
+mod framer;
 pub mod host;
+mod journal;
 mod positions;
+mod render;
 mod replay;
 mod sensors;
 mod spec;
+mod stream;
+mod syslog;
 mod table;
 
 pub use error::SenseError;

@@ -3,7 +3,10 @@
 //! A file is known by device and inode, and by a fingerprint of its first bytes: inodes are used
 //! again, and copy-truncate rotation keeps the inode while the lines go.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use model::FileId;
 use serde::{Deserialize, Serialize};
@@ -123,6 +126,50 @@ impl Positions {
                 self.journals.insert(journal, cursor);
             }
         }
+    }
+}
+
+/// The positions of a running sensor, and which of them changed.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) positions: Positions,
+    files: BTreeSet<FileId>,
+    journals: BTreeSet<String>,
+}
+
+impl Marks {
+    pub(crate) fn new(positions: Positions) -> Self {
+        Self { positions, ..Self::default() }
+    }
+
+    pub(crate) fn record(&mut self, change: PositionChange) {
+        match &change {
+            PositionChange::File(FilePosition { file, .. })
+            | PositionChange::ForgetFile { file } => {
+                self.files.insert(*file);
+            }
+            PositionChange::Journal { journal, .. } => {
+                if !self.journals.contains(journal) {
+                    self.journals.insert(journal.clone());
+                }
+            }
+        }
+        self.positions.apply(change);
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<PositionChange> {
+        let positions = &self.positions;
+        let files = std::mem::take(&mut self.files).into_iter().map(|file| {
+            positions
+                .file(file)
+                .cloned()
+                .map_or(PositionChange::ForgetFile { file }, PositionChange::File)
+        });
+        let journals = std::mem::take(&mut self.journals).into_iter().filter_map(|journal| {
+            let cursor = positions.journal_cursor(&journal)?.to_owned();
+            Some(PositionChange::Journal { journal, cursor })
+        });
+        files.chain(journals).collect()
     }
 }
 

@@ -26,7 +26,7 @@ pub struct SourceStatus {
 pub(crate) struct SourceTable {
     infos: Vec<SourceInfo>,
     status: Vec<SourceStatus>,
-    by_name: BTreeMap<String, SourceId>,
+    by_name: BTreeMap<(String, BTreeMap<String, String>), SourceId>,
 }
 
 impl SourceTable {
@@ -40,31 +40,35 @@ impl SourceTable {
 
     /// The id of the source, which is new unless one of this name and these labels is known.
     pub(crate) fn intern(&mut self, info: SourceInfo, fallback: &str) -> SourceId {
-        let mut name = info.name.clone();
-        if self.infos.len() >= NAMES_MAX && !self.by_name.contains_key(&name) {
-            fallback.clone_into(&mut name);
+        let mut key = (info.name, info.labels);
+        if self.infos.len() >= NAMES_MAX && !self.by_name.contains_key(&key) {
+            fallback.clone_into(&mut key.0);
         }
-        if let Some(&id) = self.by_name.get(&name)
-            && self
-                .infos
-                .get(id.0 as usize)
-                .is_some_and(|i| i.labels == info.labels)
-        {
+        if let Some(&id) = self.by_name.get(&key) {
             return id;
         }
         let id = SourceId(u32::try_from(self.infos.len()).unwrap_or(u32::MAX));
-        self.by_name.insert(name.clone(), id);
-        self.status.push(SourceStatus {
-            name: name.clone(),
-            ..SourceStatus::default()
-        });
-        self.infos.push(SourceInfo { name, ..info });
+        let (name, labels) = key.clone();
+        self.by_name.insert(key, id);
+        self.status.push(SourceStatus { name: name.clone(), ..SourceStatus::default() });
+        self.infos.push(SourceInfo { name, module: info.module, labels });
         id
     }
 
     pub(crate) fn count(&mut self, id: SourceId, change: impl FnOnce(&mut SourceStatus)) {
         if let Some(status) = self.status.get_mut(id.0 as usize) {
             change(status);
+        }
+    }
+
+    pub(crate) fn set_error(
+        &mut self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        error: Option<String>,
+    ) {
+        if let Some(&id) = self.by_name.get(&(name.to_owned(), labels.clone())) {
+            self.count(id, |status| status.error = error);
         }
     }
 }

@@ -1,0 +1,304 @@
+//! The systemd journal, by way of `journalctl`, which knows all its formats.
+//!
+//! The child is killed with its source, and started again (ever more slowly) when it ends.
+
+pub(crate) mod export;
+
+use std::{
+    io::{self, Read as _},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use model::{
+    Batch, LineOrigin, RecordMeta, SourceId, Timestamp,
+    limits::{BATCH_BYTES_MAX, BATCH_LINES_MAX, JOURNAL_ENTRY_BYTES_MAX},
+};
+
+use self::export::Reader;
+use crate::{
+    clock,
+    positions::{Marks, PositionChange},
+    render,
+    syslog::{Turn, is_for_later},
+    table::SourceTable,
+};
+
+const CHUNK: usize = 64 << 10;
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A child that lived so long was well.
+const HEALTHY: Duration = Duration::from_secs(30);
+/// Starts that end at once before a cursor is given up as the cause.
+const CURSOR_FAILURES_MAX: u32 = 3;
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    matches: Vec<String>,
+    directory: Option<PathBuf>,
+    program: PathBuf,
+    /// Tells this journal source from others in the positions.
+    name: String,
+    pub(crate) source: SourceId,
+    child: Option<Child>,
+    reader: Reader,
+    oversize_counted: u64,
+    /// Entries before this were there when the sensor began.
+    opened: Timestamp,
+    started: Instant,
+    failures: u32,
+    backoff: Duration,
+    /// When to start the child again.
+    pub(crate) restart_at: Option<Instant>,
+}
+
+impl Journal {
+    pub(crate) fn new(
+        matches: Vec<String>,
+        directory: Option<PathBuf>,
+        name: String,
+        source: SourceId,
+    ) -> Self {
+        Self {
+            matches,
+            directory,
+            program: PathBuf::from("journalctl"),
+            name,
+            source,
+            child: None,
+            reader: Reader::new(JOURNAL_ENTRY_BYTES_MAX),
+            oversize_counted: 0,
+            opened: clock::now(),
+            started: Instant::now(),
+            failures: 0,
+            backoff: BACKOFF_MIN,
+            restart_at: None,
+        }
+    }
+
+    pub(crate) fn start(&mut self, marks: &Marks) -> io::Result<()> {
+        let cursor = marks
+            .positions
+            .journal_cursor(&self.name)
+            .filter(|_| self.failures < CURSOR_FAILURES_MAX);
+        let mut command = Command::new(&self.program);
+        command.args(["--output=export", "--follow", "--quiet", "--no-pager"]);
+        match cursor {
+            Some(cursor) => command.args(["--lines=all", &format!("--after-cursor={cursor}")]),
+            None => command.arg("--lines=0"),
+        };
+        if let Some(directory) = &self.directory {
+            command.arg("--directory").arg(directory);
+        }
+        // A match begins with a field's name or is `+`; nothing else may look like an option.
+        command.arg("--").args(&self.matches);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.reader = Reader::new(JOURNAL_ENTRY_BYTES_MAX);
+        self.oversize_counted = 0;
+        self.restart_at = None;
+        self.started = Instant::now();
+        match command.spawn() {
+            Ok(child) => {
+                self.child = Some(child);
+                Ok(())
+            }
+            Err(error) => {
+                self.plan_restart();
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn output(&self) -> Option<&ChildStdout> {
+        self.child.as_ref()?.stdout.as_ref()
+    }
+
+    /// Reads once; epoll said that it will not block.
+    pub(crate) fn read(
+        &mut self,
+        batch: &mut Batch,
+        marks: &mut Marks,
+        table: &mut SourceTable,
+    ) -> Turn {
+        if self.pull(batch, marks, table) == Turn::Again {
+            return Turn::Again;
+        }
+        let Some(output) = self.child.as_mut().and_then(|child| child.stdout.as_mut()) else {
+            return Turn::Wait;
+        };
+        let mut buffer = vec![0; CHUNK];
+        match output.read(&mut buffer) {
+            Ok(length) if length > 0 => {
+                self.reader.feed(buffer.get(..length).unwrap_or_default());
+                self.pull(batch, marks, table)
+            }
+            Err(error) if is_for_later(&error) => Turn::Wait,
+            Ok(_) | Err(_) => Turn::Ended,
+        }
+    }
+
+    /// The child is gone: says why and plans the next.
+    pub(crate) fn on_end(&mut self, table: &mut SourceTable) -> String {
+        let why = self.stop();
+        let is_quick = self.started.elapsed() < HEALTHY;
+        self.failures = if is_quick { self.failures.saturating_add(1) } else { 0 };
+        if !is_quick {
+            self.backoff = BACKOFF_MIN;
+        }
+        self.plan_restart();
+        table.count(self.source, |status| status.error = Some(why.clone()));
+        why
+    }
+
+    fn plan_restart(&mut self) {
+        self.restart_at = Some(Instant::now() + self.backoff);
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+    }
+
+    // The child has been killed or has closed its output, so that its end is near.
+    fn stop(&mut self) -> String {
+        let Some(mut child) = self.child.take() else { return String::new() };
+        // Fails when it has ended already.
+        let _ = child.kill();
+        let mut said = Vec::new();
+        if let Some(errors) = child.stderr.take() {
+            let _ = errors.take(4_096).read_to_end(&mut said);
+        }
+        let status = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+        let said = String::from_utf8_lossy(&said);
+        format!("journalctl ended ({status}): {}", said.trim().replace('\n', "; "))
+    }
+
+    fn pull(&mut self, batch: &mut Batch, marks: &mut Marks, table: &mut SourceTable) -> Turn {
+        let received = clock::now();
+        let mut cursor = None;
+        let turn = loop {
+            if batch.records.len() >= BATCH_LINES_MAX || batch.buffer.len() >= BATCH_BYTES_MAX {
+                break Turn::Again;
+            }
+            let Some(raw) = self.reader.next() else { break Turn::Wait };
+            cursor = append(self.source, raw, received, self.opened, batch, table).or(cursor);
+        };
+        if let Some(cursor) = cursor {
+            self.failures = 0;
+            table.count(self.source, |status| status.error = None);
+            marks.record(PositionChange::Journal { journal: self.name.clone(), cursor });
+        }
+        let dropped = self.reader.oversize - self.oversize_counted;
+        if dropped > 0 {
+            self.oversize_counted = self.reader.oversize;
+            table.count(self.source, |status| status.dropped += dropped);
+        }
+        turn
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Puts one entry into the batch as a traditional line. Gives its cursor.
+fn append(
+    source: SourceId,
+    raw: &[u8],
+    received: Timestamp,
+    opened: Timestamp,
+    batch: &mut Batch,
+    table: &mut SourceTable,
+) -> Option<String> {
+    let entry = export::parse(raw);
+    let cursor = std::str::from_utf8(entry.cursor).ok().filter(|c| !c.is_empty())?.to_owned();
+    let range = batch.store(raw);
+    let begin = batch.buffer.len();
+    let line = render::Line {
+        time: entry.time.unwrap_or(received),
+        host: entry.host,
+        ident: entry.ident,
+        pid: entry.pid,
+        message: entry.message,
+    };
+    render::append(&mut batch.buffer, &line);
+    table.count(source, |status| {
+        status.lines += 1;
+        status.bytes += raw.len() as u64;
+        status.last_line = Some(received);
+    });
+    batch.records.push(RecordMeta {
+        source,
+        origin: LineOrigin::Journal { cursor: cursor.clone() },
+        received,
+        text: begin..batch.buffer.len(),
+        raw: range,
+        truncated: false,
+        catch_up: entry.time.is_some_and(|time| time < opened),
+    });
+    Some(cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const EXPORT: &[u8] = b"__CURSOR=s=1;i=1\n__REALTIME_TIMESTAMP=1795292100123456\n_HOSTNAME=web1\n\
+        SYSLOG_IDENTIFIER=sshd\n_PID=42\nMESSAGE=Failed password for root from 203.0.113.9 port 1 ssh2\n\n\
+        __CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1795292100123457\n_HOSTNAME=web1\n_COMM=cron\nMESSAGE=hi\n\n";
+
+    fn journal(program: &str, table: &mut SourceTable) -> Journal {
+        let info = model::SourceInfo {
+            name: "journal".to_owned(),
+            module: "journalctl".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+        };
+        let source = table.intern(info, "journal");
+        let mut journal = Journal::new(vec!["_COMM=x".into()], None, "j".into(), source);
+        journal.program = PathBuf::from(program);
+        journal
+    }
+
+    #[test]
+    fn a_child_is_read_its_end_explained_and_its_cursor_given_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (canned, script) = (dir.path().join("export"), dir.path().join("journalctl"));
+        std::fs::write(&canned, EXPORT).unwrap();
+        let text = format!(
+            "#!/bin/sh\necho \"$@\" >{0}/args\ncat {0}/export\necho no journal >&2\nexit 3\n",
+            dir.path().display()
+        );
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (mut table, mut marks) = (SourceTable::default(), Marks::default());
+        let mut journal = journal(script.to_str().unwrap(), &mut table);
+        journal.start(&marks).unwrap();
+        let mut batch = Batch::default();
+        while journal.read(&mut batch, &mut marks, &mut table) != Turn::Ended {}
+        let lines: Vec<_> = batch.iter().map(|r| String::from_utf8_lossy(r.text)).collect();
+        assert_eq!(
+            lines,
+            [
+                "2026-11-21T20:15:00.123456+00:00 web1 sshd[42]: Failed password for root from 203.0.113.9 port 1 ssh2",
+                "2026-11-21T20:15:00.123457+00:00 web1 cron: hi"
+            ]
+        );
+        let first = batch.iter().next().unwrap();
+        assert!(first.raw.starts_with(b"__CURSOR=s=1;i=1\n") && first.raw.ends_with(b"ssh2\n"));
+        assert!(journal.on_end(&mut table).contains("journalctl ended"));
+        assert!(journal.restart_at.unwrap() > Instant::now());
+        journal.start(&marks).unwrap();
+        while journal.read(&mut batch, &mut marks, &mut table) != Turn::Ended {}
+        let args = std::fs::read_to_string(dir.path().join("args")).unwrap();
+        assert!(args.contains("--after-cursor=s=1;i=2") && args.ends_with("-- _COMM=x\n"), "{args}");
+    }
+
+    #[test]
+    fn a_missing_program_is_tried_again_later() {
+        let mut table = SourceTable::default();
+        let mut journal = journal("/nonexistent/journalctl", &mut table);
+        assert!(journal.start(&Marks::default()).is_err());
+        assert!(journal.restart_at.is_some());
+    }
+}
