@@ -6,10 +6,12 @@
 
 cpu_s    user + system seconds of all stages and of the children they waited for
 wall_s   from the first start to the last end
-rss_mib  sum over the stages of the peak resident set (of a stage's largest process)
+rss_mib  sum over the stages of the peak resident set (of a stage's largest process), told by
+         time(1): wait4(2) alone would count this script's own memory from before the exec
 exit     the worst exit code
 
-Needs Python 3.9 or newer on Linux. On interrupt or timeout all stages are killed.
+Needs Python 3.9 or newer and time(1) (apt-get install python3 time). On interrupt or timeout all stages are killed
+and exit is 124.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -43,52 +46,51 @@ def arguments():
     return options, stages
 
 
-def start(stages, options):
+def start(stages, options, notes):
     running, upstream = [], open(options.stdin, "rb")
     errors = open(options.stderr, "ab")
     for number, words in enumerate(stages):
+        words = ["/usr/bin/time", "-q", "-f", "%M", "-o", f"{notes}/{number}", *words]
         final = number == len(stages) - 1
         stdout = open(options.stdout, "wb") if final else subprocess.PIPE
-        child = subprocess.Popen(words, stdin=upstream, stdout=stdout, stderr=errors)
+        child = subprocess.Popen(words, stdin=upstream, stdout=stdout, stderr=errors,
+                                 start_new_session=True)
         upstream.close()
         upstream = child.stdout
         running.append(child)
     return running
 
 
+def report(cpu, wall, rss, code):
+    costs = {"cpu_s": round(cpu, 3), "wall_s": round(wall, 4), "rss_mib": round(rss / 1024, 1)}
+    print(json.dumps({**costs, "exit": code}))
+
+
 def main():
     options, stages = arguments()
-    running = []
+    running, began = [], time.monotonic()
 
     def stop(*_):
         for child in running:
             if child.returncode is None:
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)
+        report(0.0, time.monotonic() - began, 0, 124)
         sys.exit(124)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, stop)
     signal.alarm(options.timeout)
-    began = time.monotonic()
-    running.extend(start(stages, options))
     cpu, rss, worst = 0.0, 0, 0
-    for child in running:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        cpu += usage.ru_utime + usage.ru_stime
-        rss += usage.ru_maxrss
-        worst = max(worst, abs(child.returncode))
-    wall = time.monotonic() - began
-    print(
-        json.dumps(
-            {
-                "cpu_s": round(cpu, 3),
-                "wall_s": round(wall, 3),
-                "rss_mib": round(rss / 1024, 1),
-                "exit": worst,
-            }
-        )
-    )
+    with tempfile.TemporaryDirectory(prefix="posse-bench.") as notes:
+        running.extend(start(stages, options, notes))
+        for number, child in enumerate(running):
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            cpu += usage.ru_utime + usage.ru_stime
+            worst = max(worst, abs(child.returncode))
+            with open(f"{notes}/{number}", encoding="ascii") as note:
+                rss += int(note.read() or 0)
+    report(cpu, time.monotonic() - began, rss, worst)
 
 
 if __name__ == "__main__":
