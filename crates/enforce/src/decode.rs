@@ -292,3 +292,131 @@ fn single(element: Element, set: SetKind) -> Range {
         remaining: element.remaining,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        element::write_changes,
+        plan::KernelChange,
+        wire::{Batch, NLMSG_ERROR},
+    };
+
+    fn read_all(bytes: &[u8]) {
+        for message in Messages(bytes) {
+            let _ = (status(message), table(message), rule(message));
+            for set in SetKind::ALL {
+                let mut found = Vec::new();
+                elements(message, set, &mut found);
+                for range in ranges(found, set) {
+                    assert!(range.first <= range.last);
+                    let _ = range.prefix(set);
+                }
+            }
+        }
+    }
+
+    fn a_prefix() -> impl Strategy<Value = Prefix> {
+        let v4 = (any::<u32>(), 0u8..=32)
+            .prop_map(|(a, len)| Prefix::new(std::net::Ipv4Addr::from_bits(a).into(), len));
+        let v6 = (any::<u128>(), 0u8..=128)
+            .prop_map(|(a, len)| Prefix::new(std::net::Ipv6Addr::from_bits(a).into(), len));
+        prop_oneof![v4, v6].prop_map(Result::unwrap)
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_can_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            read_all(&bytes);
+        }
+
+        #[test]
+        fn no_damage_can_break_it(
+            prefixes in proptest::collection::vec(a_prefix(), 1..8),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut bytes = written(&prefixes);
+            for (at, value) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            read_all(&bytes);
+        }
+
+        #[test]
+        fn what_is_written_is_read(prefix in a_prefix()) {
+            let set = SetKind::of(prefix);
+            let bytes = written(&[prefix]);
+            let mut found = Vec::new();
+            Messages(&bytes).for_each(|m| elements(m, set, &mut found));
+            let read: Vec<_> =
+                ranges(found, set).into_iter().map(|r| (r.prefix(set), r.remaining)).collect();
+            prop_assert_eq!(read, vec![(Some(prefix), Some(Duration::from_secs(7)))]);
+        }
+    }
+
+    fn written(prefixes: &[Prefix]) -> Vec<u8> {
+        let timeout = Some(Duration::from_secs(7));
+        let changes: Vec<_> = prefixes
+            .iter()
+            .map(|&prefix| KernelChange::Add { prefix, timeout })
+            .collect();
+        let mut batch = Batch::new(0);
+        write_changes(&changes, "posse", 0, &mut batch);
+        batch.finish().to_vec()
+    }
+
+    #[test]
+    fn intervals_are_joined_as_the_kernel_means_them() {
+        let at = |key, is_end| Element {
+            key,
+            is_end,
+            remaining: None,
+        };
+        // A stray end at zero, two networks side by side, one that stays open.
+        let found = vec![
+            at(0xffff_ff00, false),
+            at(20, true),
+            at(10, false),
+            at(0, true),
+            at(20, false),
+            at(24, true),
+        ];
+        let spans: Vec<_> = ranges(found, SetKind::Range4)
+            .into_iter()
+            .map(|r| (r.first, r.last))
+            .collect();
+        assert_eq!(spans, [(10, 19), (20, 23), (0xffff_ff00, 0xffff_ffff)]);
+    }
+
+    #[test]
+    fn an_error_comes_with_the_kernel_s_words() {
+        let mut payload = (-17i32).to_ne_bytes().to_vec();
+        payload.extend_from_slice(&[0; 16]);
+        payload.extend_from_slice(&11u16.to_ne_bytes());
+        payload.extend_from_slice(&ERROR_TEXT.to_ne_bytes());
+        payload.extend_from_slice(b"exists\0\0");
+        let flags = FLAG_CAPPED | FLAG_TLVS;
+        let message = Message {
+            kind: NLMSG_ERROR,
+            flags,
+            seq: 1,
+            port: 0,
+            payload: &payload,
+        };
+        let expected = Status {
+            errno: 17,
+            text: Some("exists".to_owned()),
+        };
+        assert_eq!(status(message), Some(expected));
+        assert_eq!(
+            status(Message {
+                payload: &payload[..3],
+                ..message
+            }),
+            None
+        );
+    }
+}

@@ -248,3 +248,232 @@ impl Desired {
         was
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::reconcile;
+
+    fn p(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    #[test]
+    fn the_limit_refuses_new_bans_but_not_longer_ones() {
+        let mut desired = Desired::with_limit(2);
+        desired.set(p("192.0.2.1"), at(10), at(0)).unwrap();
+        desired.set(p("10.0.0.0/8"), at(10), at(0)).unwrap();
+        let full = desired.set(p("192.0.2.2"), at(10), at(0)).unwrap_err();
+        assert_eq!(
+            full,
+            DesiredFull {
+                prefix: p("192.0.2.2"),
+                limit: 2
+            }
+        );
+        let longer = desired.set(p("192.0.2.1"), at(20), at(0)).unwrap();
+        let timeout = Some(Duration::from_secs(20));
+        assert_eq!(
+            longer,
+            [KernelChange::Update {
+                prefix: p("192.0.2.1"),
+                timeout
+            }]
+        );
+        assert_eq!(desired.expire(at(10)), [p("10.0.0.0/8")]);
+        assert!(desired.set(p("192.0.2.2"), at(30), at(10)).is_ok());
+        assert_eq!((desired.len(), desired.poll_timeout()), (2, Some(at(20))));
+    }
+
+    #[test]
+    fn covering_finds_the_ban_that_ends_last() {
+        let mut desired = Desired::new();
+        for (prefix, until) in [
+            ("10.0.0.0/8", 5),
+            ("10.1.0.0/16", 9),
+            ("10.1.2.3", 9),
+            ("2001:db8::/64", 4),
+        ] {
+            desired.set(p(prefix), at(until), at(0)).unwrap();
+        }
+        let of = |addr: &str| desired.covering(addr.parse().unwrap());
+        assert_eq!(of("10.1.2.3"), Some((p("10.1.0.0/16"), at(9))));
+        assert_eq!(of("10.9.9.9"), Some((p("10.0.0.0/8"), at(5))));
+        assert_eq!(of("::ffff:10.9.9.9"), Some((p("10.0.0.0/8"), at(5))));
+        assert_eq!(of("2001:db8::1"), Some((p("2001:db8::/64"), at(4))));
+        assert_eq!(of("11.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_ban_without_end_has_no_timeout_and_never_expires() {
+        let mut desired = Desired::new();
+        let changes = desired.set(p("192.0.2.1"), Timestamp::MAX, at(0)).unwrap();
+        assert_eq!(
+            changes,
+            [KernelChange::Add {
+                prefix: p("192.0.2.1"),
+                timeout: None
+            }]
+        );
+        assert_eq!(desired.poll_timeout(), None);
+        assert!(desired.expire(at(1_000_000)).is_empty());
+    }
+
+    #[test]
+    fn the_ban_that_an_unban_uncovers_goes_in() {
+        let mut desired = Desired::new();
+        desired.set(p("10.0.0.0/8"), at(9), at(0)).unwrap();
+        assert!(
+            desired
+                .set(p("10.1.0.0/16"), at(5), at(0))
+                .unwrap()
+                .is_empty()
+        );
+        let timeout = Some(Duration::from_secs(4));
+        let expected = [
+            KernelChange::Remove {
+                prefix: p("10.0.0.0/8"),
+            },
+            KernelChange::Add {
+                prefix: p("10.1.0.0/16"),
+                timeout,
+            },
+        ];
+        assert_eq!(desired.remove(p("10.0.0.0/8"), at(1)), expected);
+    }
+
+    /// A kernel that refuses what the real one refuses, with ends as points in time.
+    #[derive(Default)]
+    struct Kernel(BTreeMap<Prefix, Timestamp>);
+
+    impl Kernel {
+        fn apply(&mut self, changes: &[KernelChange], now: Timestamp) {
+            self.0.retain(|_, until| *until > now);
+            let end = |timeout: Option<Duration>| timeout.map_or(Timestamp::MAX, |t| now.plus(t));
+            for change in changes {
+                match change {
+                    KernelChange::Update { prefix, .. } | KernelChange::Remove { prefix } => {
+                        assert!(self.0.remove(prefix).is_some(), "{prefix} is not there");
+                    }
+                    KernelChange::Add { .. } => {}
+                }
+            }
+            for change in changes {
+                if let KernelChange::Add { prefix, timeout }
+                | KernelChange::Update { prefix, timeout } = change
+                {
+                    let set = SetKind::of(*prefix);
+                    let clash = self.0.keys().find(|p| {
+                        *p == prefix
+                            || (set.is_interval() && SetKind::of(**p) == set && p.overlaps(*prefix))
+                    });
+                    assert_eq!(clash, None, "against {prefix}");
+                    self.0.insert(*prefix, end(*timeout));
+                }
+            }
+        }
+
+        fn dump(&self, now: Timestamp) -> Vec<(Prefix, Option<Duration>)> {
+            let left = |t: Timestamp| (t != Timestamp::MAX).then(|| t.since(now));
+            self.0.iter().map(|(p, t)| (*p, left(*t))).collect()
+        }
+    }
+
+    /// Prefixes from two small corners, so that they nest and meet often.
+    fn a_prefix() -> impl Strategy<Value = Prefix> {
+        let v4 = (0u32..64, 26u8..=32).prop_map(|(host, len)| {
+            Prefix::new(
+                std::net::Ipv4Addr::from_bits(0x0a00_0000 + host).into(),
+                len,
+            )
+            .unwrap()
+        });
+        let v6 = (0u128..64, prop_oneof![60u8..=68, Just(128)]).prop_map(|(net, len)| {
+            let bits = (0x2001_0db8 << 96) | (net << 62);
+            Prefix::new(std::net::Ipv6Addr::from_bits(bits).into(), len).unwrap()
+        });
+        prop_oneof![v4, v6]
+    }
+
+    proptest! {
+        #[test]
+        fn the_kernel_follows(
+            steps in proptest::collection::vec(
+                (a_prefix(), prop_oneof![3 => Just(true), 1 => Just(false)], 1i64..40, 0i64..6),
+                1..60,
+            ),
+        ) {
+            let (mut desired, mut kernel, mut now) = (Desired::new(), Kernel::default(), at(100));
+            let mut model: BTreeMap<Prefix, Timestamp> = BTreeMap::new();
+            for (prefix, is_ban, span, pause) in steps {
+                now = now.plus(Duration::from_secs(pause.unsigned_abs()));
+                let until = if span == 39 { Timestamp::MAX } else { at(now.seconds() + span) };
+                // Forgetting late must do no harm.
+                if pause % 2 == 0 {
+                    desired.expire(now);
+                }
+                model.retain(|_, t| *t > now);
+                let changes = if is_ban {
+                    model.insert(prefix, until);
+                    desired.set(prefix, until, now).unwrap()
+                } else {
+                    model.remove(&prefix);
+                    desired.remove(prefix, now)
+                };
+                kernel.apply(&changes, now);
+                let live: BTreeMap<_, _> = desired.iter().filter(|(_, t)| *t > now).collect();
+                prop_assert_eq!(&live, &model);
+                for probe in model.keys() {
+                    let addr = probe.addr();
+                    let wanted = model.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max();
+                    let found = kernel.0.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max();
+                    prop_assert_eq!(found, wanted, "{}", addr);
+                    if desired.poll_timeout().is_none_or(|t| t > now) {
+                        prop_assert_eq!(desired.covering(addr).map(|(_, t)| t), wanted);
+                    }
+                }
+                desired.expire(now);
+                prop_assert_eq!(reconcile(&desired, &kernel.dump(now), now, Duration::ZERO), vec![]);
+            }
+        }
+
+        #[test]
+        fn reconcile_mends_any_kernel(
+            wanted in proptest::collection::vec((a_prefix(), 1i64..40), 0..20),
+            strangers in proptest::collection::vec((a_prefix(), 1i64..40), 0..6),
+            lost in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let (mut desired, mut kernel, now) = (Desired::new(), Kernel::default(), at(100));
+            for (prefix, span) in wanted {
+                let changes = desired.set(prefix, at(100 + span), now).unwrap();
+                kernel.apply(&changes, now);
+            }
+            for at in lost {
+                if let Some(prefix) = (!kernel.0.is_empty()).then(|| *kernel.0.keys().nth(at.index(kernel.0.len())).unwrap()) {
+                    kernel.0.remove(&prefix);
+                }
+            }
+            for (prefix, span) in strangers {
+                let clash = |p: &Prefix| SetKind::of(*p) == SetKind::of(prefix) && p.overlaps(prefix);
+                if !kernel.0.keys().any(clash) {
+                    kernel.0.insert(prefix, at(100 + span));
+                }
+            }
+            let changes = reconcile(&desired, &kernel.dump(now), now, Duration::ZERO);
+            kernel.apply(&changes, now);
+            let mut ought = BTreeMap::new();
+            desired.for_each_element(&mut |prefix, until| {
+                ought.insert(prefix, until);
+            });
+            prop_assert_eq!(kernel.0, ought);
+        }
+    }
+}

@@ -231,3 +231,82 @@ pub(crate) fn prefix_of_range(set: SetKind, first: u128, last: u128) -> Option<P
     };
     (SetKind::of(prefix) == set && bits(prefix.addr()) == first).then_some(prefix)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn an_interval_is_two_elements() {
+        let mut w = Writer::default();
+        let timeout = Some(Duration::from_micros(1_500));
+        write_prefix(&mut w, SetKind::Range4, p("10.1.0.0/16"), timeout);
+        #[rustfmt::skip]
+        let expected: &[u8] = &[
+            28, 0, 1, 0x80, // NFTA_LIST_ELEM, nested
+              12, 0, 1, 0x80,  8, 0, 1, 0,  10, 1, 0, 0, // key → value
+              12, 0, 4, 0,  0, 0, 0, 0, 0, 0, 0, 2, // timeout: 1.5 ms, rounded up
+            24, 0, 1, 0x80,
+              12, 0, 1, 0x80,  8, 0, 1, 0,  10, 2, 0, 0,
+              8, 0, 3, 0,  0, 0, 0, 1, // NFT_SET_ELEM_INTERVAL_END
+        ];
+        assert_eq!(w.bytes(), expected);
+    }
+
+    #[test]
+    fn the_last_network_stays_open() {
+        for (set, prefix) in [
+            (SetKind::Range4, "255.0.0.0/8"),
+            (SetKind::Range6, "ff00::/8"),
+        ] {
+            let mut w = Writer::default();
+            write_prefix(&mut w, set, p(prefix), None);
+            assert_eq!(w.len(), 12 + set.key_len(), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_cut_within_an_attribute_s_sixteen_bits() {
+        let mut batch = Batch::new(0);
+        let changes: Vec<_> = (0..20_000u32)
+            .map(|i| KernelChange::Add {
+                prefix: Prefix::host(Ipv6Addr::from_bits(u128::from(i) << 64 | 1).into()),
+                timeout: Some(Duration::from_secs(9)),
+            })
+            .collect();
+        write_changes(&changes, "posse", 0, &mut batch);
+        let mut elements = Vec::new();
+        for message in crate::decode::Messages(batch.finish()) {
+            assert!(message.payload.len() <= usize::from(u16::MAX) + 64);
+            crate::decode::elements(message, SetKind::Host6, &mut elements);
+        }
+        assert_eq!(elements.len(), changes.len());
+    }
+
+    #[test]
+    fn only_exact_networks_of_the_set_s_width_are_prefixes() {
+        let of = |set, first, last| prefix_of_range(set, first, last).map(|p| p.to_string());
+        assert_eq!(
+            of(SetKind::Range4, 0x0a00_0000, 0x0aff_ffff).as_deref(),
+            Some("10.0.0.0/8")
+        );
+        assert_eq!(
+            of(SetKind::Range4, 0, 0xffff_ffff).as_deref(),
+            Some("0.0.0.0/0")
+        );
+        assert_eq!(of(SetKind::Range6, 0, u128::MAX).as_deref(), Some("::/0"));
+        assert_eq!(of(SetKind::Range4, 0x0a00_0000, 0x0a00_0000), None);
+        assert_eq!(of(SetKind::Range4, 0x0a00_0001, 0x0a00_0002), None);
+        assert_eq!(of(SetKind::Range4, 5, 4), None);
+        // IPv6 text for an IPv4 network: not something an IPv6 packet can carry as ours.
+        assert_eq!(
+            of(SetKind::Range6, 0xffff_0000_0000, 0xffff_ffff_ffff),
+            None
+        );
+    }
+}

@@ -30,9 +30,11 @@ const REG_1: u32 = 1;
 
 const SET_TIMEOUT_FLAG: u32 = 0x10;
 const SET_INTERVAL_FLAG: u32 = 0x4;
-/// The kernel walks a whole set at this interval to free what has ended; lookups check the end
-/// themselves. Its default of one second would cost a core much of its time at a million bans.
-const GC_INTERVAL_MILLIS: u32 = 60_000;
+/// The kernel walks a whole hash set at this interval to free what has ended; lookups check the
+/// end themselves. Its default of one second would cost a core much of its time at a million bans.
+const GC_MILLIS_HASH: u32 = 60_000;
+/// An interval that has ended is in the way of new ones until it is freed.
+const GC_MILLIS_INTERVAL: u32 = 5_000;
 
 /// Whose address a rule looks at, and on which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +152,14 @@ fn write_set(table: &str, set: SetKind, batch: &mut Batch) {
         w.attr_u32(5, u32::try_from(set.key_len()).unwrap_or(0));
         // NFTA_SET_ID: must be there, and differ within the batch.
         w.attr_u32(10, u32::try_from(set.index() + 1).unwrap_or(0));
-        w.attr_u32(12, GC_INTERVAL_MILLIS);
+        w.attr_u32(
+            12,
+            if set.is_interval() {
+                GC_MILLIS_INTERVAL
+            } else {
+                GC_MILLIS_HASH
+            },
+        );
         // NFTA_SET_USERDATA, for `nft list`: the key is in network byte order.
         let mut userdata = vec![0, 4];
         userdata.extend_from_slice(&2u32.to_ne_bytes());

@@ -80,8 +80,101 @@ fn halves(node: Prefix) -> Option<(Prefix, Prefix)> {
         )),
         IpAddr::V4(_) | IpAddr::V6(_) => return None,
     };
-    Some((
+    let (low, high) = (
         Prefix::new(node.addr(), len).ok()?,
         Prefix::new(high, len).ok()?,
-    ))
+    );
+    // ::ffff:0:0/96 is IPv4 in canonical form (model::Prefix); a half must not change family, or
+    // half of an IPv6 network would become all of IPv4.
+    let same_family = [low, high].iter().all(|p| p.is_ipv4() == node.is_ipv4());
+    same_family.then_some((low, high))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn p(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn texts(members: &[(&str, i64)]) -> Vec<String> {
+        let mut members: Vec<_> = members.iter().map(|(t, s)| (p(t), at(*s))).collect();
+        members.sort();
+        let show = |(prefix, until): (Prefix, Timestamp)| format!("{prefix} {}", until.seconds());
+        project(&members).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_network_in_a_longer_lasting_one_is_left_out() {
+        assert_eq!(
+            texts(&[("10.0.0.0/8", 9), ("10.1.0.0/16", 9), ("10.2.0.0/16", 3)]),
+            ["10.0.0.0/8 9"]
+        );
+    }
+
+    #[test]
+    fn one_that_outlives_its_cover_is_cut_out_of_it() {
+        let expected = [
+            "10.0.0.0/10 5",
+            "10.64.0.0/11 5",
+            "10.96.0.0/11 9",
+            "10.128.0.0/9 5",
+        ];
+        assert_eq!(texts(&[("10.0.0.0/8", 5), ("10.96.0.0/11", 9)]), expected);
+    }
+
+    #[test]
+    fn pieces_never_have_a_hash_set_s_width() {
+        let members = [
+            (p("2001:db8::/62"), at(5)),
+            (p("2001:db8:0:1:8000::/65"), at(9)),
+        ];
+        let out = project(&members);
+        assert!(
+            out.iter()
+                .all(|(piece, _)| SetKind::of(*piece).is_interval()),
+            "{out:?}"
+        );
+        assert_eq!(out.len(), 5);
+    }
+
+    #[test]
+    fn ipv6_around_the_mapped_addresses_never_becomes_ipv4() {
+        let members = [(p("::fffe:0:0/95"), at(5)), (p("::fffe:0:0/97"), at(9))];
+        assert!(project(&members).iter().all(|(piece, _)| !piece.is_ipv4()));
+    }
+
+    proptest! {
+        /// Against the rule itself, address by address, in 10.0.0.0/23.
+        #[test]
+        fn at_every_address_the_latest_end_holds(
+            nets in proptest::collection::btree_map((0u32..512, 22u8..32), 1i64..6, 0..12),
+        ) {
+            let members: BTreeMap<Prefix, Timestamp> = nets
+                .iter()
+                .map(|((host, len), until)| {
+                    let addr = Ipv4Addr::from_bits(0x0a00_0000 + host);
+                    (Prefix::new(addr.into(), *len).unwrap(), at(*until))
+                })
+                .collect();
+            let members: Vec<_> = members.into_iter().collect();
+            let out = project(&members);
+            for host in 0..1_024 {
+                let addr = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + host));
+                let wanted = members.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max();
+                let found: Vec<_> = out.iter().filter(|(p, _)| p.contains(addr)).collect();
+                prop_assert!(found.len() <= 1, "{addr} twice in {out:?}");
+                prop_assert_eq!(found.first().map(|(_, t)| *t), wanted, "{} {:?}", addr, &out);
+            }
+        }
+    }
 }

@@ -239,3 +239,49 @@ impl Batch {
         self.writer.end_message(mark);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written out by hand from the headers named above, for a little-endian machine.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_batch_is_byte_for_byte_what_the_kernel_reads() {
+        let mut batch = Batch::new(6);
+        batch.push(Kind::NewTable, F_CREATE, |w| {
+            w.attr_str(1, "posse");
+            w.attr_u32(2, 0);
+        });
+        assert_eq!(batch.seq(), 8);
+        #[rustfmt::skip]
+        let expected: &[u8] = &[
+            // NFNL_MSG_BATCH_BEGIN: length 20, type 0x10, request, number 7, port 0
+            20, 0, 0, 0,  0x10, 0,  1, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+            // AF_UNSPEC, version 0, subsystem 10 in network byte order
+            0, 0, 0, 10,
+            // NFT_MSG_NEWTABLE: length 40, type 10 << 8, create + ack + request, number 8
+            40, 0, 0, 0,  0, 10,  5, 4,  8, 0, 0, 0,  0, 0, 0, 0,
+            1, 0, 0, 0,
+            // NFTA_TABLE_NAME: 4 + 6 bytes, padded to 12
+            10, 0, 1, 0,  b'p', b'o', b's', b's', b'e', 0, 0, 0,
+            // NFTA_TABLE_FLAGS
+            8, 0, 2, 0,  0, 0, 0, 0,
+            // NFNL_MSG_BATCH_END, number 9
+            20, 0, 0, 0,  0x11, 0,  1, 0,  9, 0, 0, 0,  0, 0, 0, 0,
+            0, 0, 0, 10,
+        ];
+        assert_eq!(batch.finish(), expected);
+    }
+
+    #[test]
+    fn a_restarted_batch_goes_on_counting() {
+        let mut batch = Batch::new(0);
+        batch.push(Kind::NewTable, 0, |_| {});
+        batch.finish();
+        let seq = batch.seq();
+        batch.restart();
+        assert!(batch.is_empty());
+        assert_eq!(batch.seq(), seq + 1);
+    }
+}
