@@ -41,6 +41,19 @@ pub trait Trace {
     fn node(&mut self, _stage: &str, _node: &str, _event: &Event, _ok: bool) {}
     /// A bucket ran over, and its overflow passed the postoverflow stages.
     fn overflow(&mut self, _event: &Event) {}
+    /// Whether every root node must be visited and reported.
+    fn wants_nodes(&self) -> bool {
+        true
+    }
+}
+
+/// Watches nothing, at no cost.
+pub struct NoTrace;
+
+impl Trace for NoTrace {
+    fn wants_nodes(&self) -> bool {
+        false
+    }
 }
 
 /// A loaded parser, as listings show it.
@@ -158,7 +171,7 @@ impl Parsers {
         event: &mut Event,
         services: &mut Services,
         symbols: &mut Symbols,
-        trace: Option<&mut dyn Trace>,
+        trace: &mut dyn Trace,
     ) -> ParseOutcome {
         event.stage = 0;
         let mut run = Run {
@@ -186,7 +199,7 @@ impl Parsers {
         event: &mut Event,
         services: &mut Services,
         symbols: &mut Symbols,
-        trace: Option<&mut dyn Trace>,
+        trace: &mut dyn Trace,
     ) -> ParseOutcome {
         event.stage = 0;
         let mut run = Run {
@@ -270,14 +283,16 @@ enum Found {
 }
 
 impl Run<'_> {
-    fn stages(&mut self, stages: &[Stage], mut trace: Option<&mut dyn Trace>) -> bool {
+    fn stages(&mut self, stages: &[Stage], trace: &mut dyn Trace) -> bool {
+        let traced = trace.wants_nodes();
         for (number, stage) in stages.iter().enumerate() {
             if usize::from(self.event.stage) > number {
                 continue;
             }
-            let taken = match &mut trace {
-                Some(trace) => self.stage_traced(number, stage, &mut **trace),
-                None => self.stage(number, stage),
+            let taken = if traced {
+                self.stage_traced(number, stage, trace)
+            } else {
+                self.stage(number, stage)
             };
             match taken {
                 Ok(true) => {}

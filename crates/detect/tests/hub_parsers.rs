@@ -36,7 +36,9 @@ fn corpora() -> Option<PathBuf> {
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             walk(&path, found);
@@ -59,8 +61,12 @@ fn read(path: &Path) -> String {
 
 fn patterns(corpora: &Path) -> Vec<RuleFile> {
     let all = files(&corpora.join("grok-patterns"));
-    let named = all.iter().map(|path| (path, path.file_name().unwrap().to_string_lossy()));
-    named.map(|(path, name)| RuleFile::new(format!("patterns/{name}"), read(path))).collect()
+    let named = all
+        .iter()
+        .map(|path| (path, path.file_name().unwrap().to_string_lossy()));
+    named
+        .map(|(path, name)| RuleFile::new(format!("patterns/{name}"), read(path)))
+        .collect()
 }
 
 fn is_yaml(path: &Path) -> bool {
@@ -72,22 +78,29 @@ fn every_parser_loads() {
     let Some(corpora) = corpora() else { return };
     let hub = corpora.join("crowdsec-hub");
     let mut rules = Vec::new();
-    for path in files(&hub.join("parsers")).iter().chain(&files(&hub.join("postoverflows"))) {
+    for path in files(&hub.join("parsers"))
+        .iter()
+        .chain(&files(&hub.join("postoverflows")))
+    {
         if is_yaml(path) {
             rules.push(RuleFile::new(path.display().to_string(), read(path)));
         }
     }
     let count = rules.len();
-    for (title, extra) in [("own patterns only", Vec::new()), ("corpus patterns", patterns(&corpora))]
-    {
+    for (title, extra) in [
+        ("own patterns only", Vec::new()),
+        ("corpus patterns", patterns(&corpora)),
+    ] {
         let mut all = rules.clone();
         all.extend(extra);
         let mut diagnostics = Vec::new();
         let start = SystemTime::now();
         let parsers = Parsers::build(&all, &mut Symbols::default(), &mut diagnostics);
         let took = start.elapsed().unwrap().as_millis();
-        let errors: Vec<_> =
-            diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
+        let errors: Vec<_> = diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .collect();
         println!(
             "{title}: {} parsers of {count} files in {took} ms, {} errors, {} warnings",
             parsers.entries().len(),
@@ -136,7 +149,10 @@ impl Trace for Dump {
     fn node(&mut self, stage: &str, node: &str, event: &Event, ok: bool) {
         let nodes = self.stages.entry(stage.to_owned()).or_default();
         let entries = nodes.0.entry(node.to_owned()).or_default();
-        entries.0.push(Entry { event: event.clone(), success: ok });
+        entries.0.push(Entry {
+            event: event.clone(),
+            success: ok,
+        });
     }
 }
 
@@ -191,12 +207,23 @@ impl Hub {
     fn open(corpora: &Path) -> Self {
         let root = corpora.join("crowdsec-hub");
         let mut by_name = BTreeMap::new();
-        for path in files(&root.join("parsers")).into_iter().filter(|p| is_yaml(p)) {
-            let author = path.parent().and_then(Path::file_name).unwrap().to_string_lossy();
+        for path in files(&root.join("parsers"))
+            .into_iter()
+            .filter(|p| is_yaml(p))
+        {
+            let author = path
+                .parent()
+                .and_then(Path::file_name)
+                .unwrap()
+                .to_string_lossy();
             let name = path.file_stem().unwrap().to_string_lossy();
             by_name.insert(format!("{author}/{name}"), path.clone());
         }
-        Self { root, patterns: patterns(corpora), by_name }
+        Self {
+            root,
+            patterns: patterns(corpora),
+            by_name,
+        }
     }
 
     fn find(&self, item: &str, test: &Path) -> Option<PathBuf> {
@@ -208,17 +235,29 @@ impl Hub {
     fn rules(&self, config: &Config, text: &str, test: &Path) -> Result<Vec<RuleFile>, String> {
         let mut rules = self.patterns.clone();
         for item in config.parsers.iter().filter(|item| !item.is_empty()) {
-            let path = self.find(item, test).ok_or_else(|| format!("no parser {item}"))?;
-            let stage = path.iter().rev().find(|p| p.to_string_lossy().starts_with("s0"));
+            let path = self
+                .find(item, test)
+                .ok_or_else(|| format!("no parser {item}"))?;
+            let stage = path
+                .iter()
+                .rev()
+                .find(|p| p.to_string_lossy().starts_with("s0"));
             let stage = stage.ok_or("no stage")?.to_string_lossy();
             let name = path.file_name().unwrap().to_string_lossy();
-            rules.push(RuleFile::new(format!("parsers/{stage}/{name}"), read(&path)));
+            rules.push(RuleFile::new(
+                format!("parsers/{stage}/{name}"),
+                read(&path),
+            ));
         }
         if let Some((_, rest)) = text.split_once("\noverride_statics:\n") {
-            let lines: Vec<&str> =
-                rest.lines().take_while(|l| l.starts_with([' ', '-'])).collect();
-            let text =
-                format!("name: overrides\nfilter: \"1==1\"\nstatics:\n{}\n", lines.join("\n"));
+            let lines: Vec<&str> = rest
+                .lines()
+                .take_while(|l| l.starts_with([' ', '-']))
+                .collect();
+            let text = format!(
+                "name: overrides\nfilter: \"1==1\"\nstatics:\n{}\n",
+                lines.join("\n")
+            );
             rules.push(RuleFile::new("parsers/s00-raw/00_overrides.yaml", text));
         }
         Ok(rules)
@@ -239,7 +278,10 @@ fn now() -> Timestamp {
 fn run_test(hub: &Hub, test: &Path) -> Result<Option<Score>, String> {
     let text = read(&test.join("config.yaml"));
     let file = RuleFile::new("config.yaml", text.as_str());
-    let config = yaml::documents::<Config>(&file).remove(0).map_err(|d| d.to_string())?.value;
+    let config = yaml::documents::<Config>(&file)
+        .remove(0)
+        .map_err(|d| d.to_string())?
+        .value;
     let asserts = fs::read_to_string(test.join("parser.assert")).unwrap_or_default();
     if config.ignore_parsers || asserts.trim().is_empty() {
         return Ok(None);
@@ -251,17 +293,23 @@ fn run_test(hub: &Hub, test: &Path) -> Result<Option<Score>, String> {
     if let Some(error) = diagnostics.iter().find(|d| d.severity == Severity::Error) {
         return Err(error.to_string());
     }
-    let mut services = Services { now: now(), ..Services::default() };
+    let mut services = Services {
+        now: now(),
+        ..Services::default()
+    };
     let mut dump = Dump::default();
     dump.stages.insert("success".to_owned(), Nodes::default());
     let log = test.join(&config.log_file);
     let mut event = Event::default();
-    for line in read(&log).split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l)) {
+    for line in read(&log)
+        .split('\n')
+        .map(|l| l.strip_suffix('\r').unwrap_or(l))
+    {
         if line.is_empty() {
             continue;
         }
         start(&mut event, line, &log, &config, &mut symbols);
-        parsers.run(&mut event, &mut services, &mut symbols, Some(&mut dump));
+        parsers.run(&mut event, &mut services, &mut symbols, &mut dump);
     }
     Ok(Some(judge(&asserts, &dump, &mut symbols, &services)))
 }
@@ -284,7 +332,11 @@ fn judge(asserts: &str, dump: &Dump, symbols: &mut Symbols, services: &Services)
     let mut score = Score::default();
     let effects = RefCell::default();
     let event = Event::default();
-    for line in asserts.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in asserts
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         let mut source = line.to_owned();
         if line.contains("datasource_path")
             && !line.contains("basename(")
@@ -329,7 +381,10 @@ fn parser_assertions_hold() {
         let score = match run_test(&hub, test) {
             Ok(None) => continue,
             Ok(Some(score)) => score,
-            Err(error) => Score { passed: 0, failed: vec![error] },
+            Err(error) => Score {
+                passed: 0,
+                failed: vec![error],
+            },
         };
         tests += 1;
         asserts += score.passed + score.failed.len();
@@ -338,8 +393,16 @@ fn parser_assertions_hold() {
             good += 1;
             continue;
         }
-        println!("{name}: {} of {} fail", score.failed.len(), score.passed + score.failed.len());
-        for line in score.failed.iter().take(if only.is_some() { 1_000 } else { 3 }) {
+        println!(
+            "{name}: {} of {} fail",
+            score.failed.len(),
+            score.passed + score.failed.len()
+        );
+        for line in score
+            .failed
+            .iter()
+            .take(if only.is_some() { 1_000 } else { 3 })
+        {
             println!("    {line}");
         }
         if !KNOWN.iter().any(|(known, _)| *known == name) {
