@@ -22,21 +22,26 @@ pub struct RegexError {
 
 /// Compiles a Go RE2 pattern, bounded in size.
 pub fn compile(pattern: &str) -> Result<Regex, RegexError> {
-    RegexBuilder::new(&translate(pattern)).size_limit(REGEX_BYTES_MAX).build().map_err(|e| {
-        match e {
+    RegexBuilder::new(&translate(pattern))
+        .size_limit(REGEX_BYTES_MAX)
+        .build()
+        .map_err(|e| match e {
             regex::Error::CompiledTooBig(max) => RegexError {
                 offset: None,
                 message: format!("compiles to more than {max} bytes"),
                 fix: "lower the counts in {n,m} repetitions or split the pattern".into(),
             },
             other => explain(pattern, &other.to_string()),
-        }
-    })
+        })
 }
 
 /// The engine's own report is several lines with the translated pattern; its last line says why.
 fn explain(pattern: &str, report: &str) -> RegexError {
-    let reason = report.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let reason = report
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
     let fix = if reason.contains("look-around") {
         "look-ahead and look-behind do not exist in RE2; test the rest with a second condition"
     } else if reason.contains("backreference") {
@@ -47,7 +52,11 @@ fn explain(pattern: &str, report: &str) -> RegexError {
         "see https://github.com/google/re2/wiki/Syntax for what may stand in a pattern"
     };
     let shown: String = pattern.chars().take(120).collect();
-    RegexError { offset: None, message: format!("{reason} in {shown:?}"), fix: fix.into() }
+    RegexError {
+        offset: None,
+        message: format!("{reason} in {shown:?}"),
+        fix: fix.into(),
+    }
 }
 
 /// Rewrites Go RE2 syntax to this engine's syntax. Borrows when nothing needs rewriting.
@@ -61,7 +70,11 @@ pub fn translate(pattern: &str) -> Cow<'_, str> {
         out: String::with_capacity(pattern.len() + 16),
     };
     t.run();
-    if t.out == pattern { Cow::Borrowed(pattern) } else { Cow::Owned(t.out) }
+    if t.out == pattern {
+        Cow::Borrowed(pattern)
+    } else {
+        Cow::Owned(t.out)
+    }
 }
 
 struct Translator<'p> {
@@ -145,7 +158,11 @@ impl Translator<'_> {
     // RE2 allows \0, and \1 to \7 only before further octal digits: a lone \1 would be a
     // back-reference, which neither engine has.
     fn octal(&mut self, at: usize, first: char) {
-        let digits = self.rest(at + 1).bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b));
+        let digits = self
+            .rest(at + 1)
+            .bytes()
+            .take(3)
+            .take_while(|b| (b'0'..=b'7').contains(b));
         let digits = digits.count();
         if first != '0' && digits < 2 {
             self.out.push('\\');
@@ -262,7 +279,9 @@ mod tests {
     use super::*;
 
     fn is_match(pattern: &str, text: &str) -> bool {
-        compile(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}")).is_match(text)
+        compile(pattern)
+            .unwrap_or_else(|e| panic!("{pattern}: {e}"))
+            .is_match(text)
     }
 
     #[test]
@@ -293,7 +312,9 @@ mod tests {
         assert!(is_match("^\\d$", "7") && !is_match("^\\d$", "٧"));
         assert!(is_match("^\\w$", "a") && !is_match("^\\w$", "é"));
         assert!(is_match("^[\\w.]+$", "a.b") && !is_match("^[\\w.]+$", "é"));
-        assert!(is_match("^\\s$", "\t") && !is_match("^\\s$", "\u{a0}") && !is_match("^\\s$", "\x0b"));
+        assert!(
+            is_match("^\\s$", "\t") && !is_match("^\\s$", "\u{a0}") && !is_match("^\\s$", "\x0b")
+        );
         assert!(is_match("^[\\S]$", "é") && is_match("^[^\\d]$", "é") && is_match("^[\\D]$", "é"));
         assert!(is_match("é\\bx", "éx"));
         assert!(is_match("a\\Bb", "ab") && !is_match("a\\B-", "a-"));
@@ -303,7 +324,9 @@ mod tests {
     fn classes_are_flat() {
         assert!(is_match("^[[]$", "[") && is_match("^[]a]+$", "]a") && is_match("^[^]]$", "x"));
         assert!(is_match("^[a&&b]+$", "&ab") && is_match("^[~~]$", "~"));
-        assert!(is_match("^[+--]+$", "+,-") && is_match("^[--/]+$", "-./") && is_match("^[a-]+$", "a-"));
+        assert!(
+            is_match("^[+--]+$", "+,-") && is_match("^[--/]+$", "-./") && is_match("^[a-]+$", "a-")
+        );
         assert!(is_match("^[[:alpha:]_]+$", "ab_") && is_match("^[\\w-]+$", "a-b"));
         assert!(is_match("^[a-\\x7a]+$", "az") && is_match("^[\\[\\]]+$", "[]"));
         assert!(is_match("^[$|%24][\\(|%28]$", "$("));
@@ -323,9 +346,16 @@ mod tests {
         let e = compile("a(?=b)").unwrap_err();
         assert!(e.fix.contains("look-ahead"), "{e:?}");
         assert!(compile("(").unwrap_err().fix.contains("balance"));
-        assert!(compile("(a)\\1").unwrap_err().fix.contains("back-reference"));
+        assert!(
+            compile("(a)\\1")
+                .unwrap_err()
+                .fix
+                .contains("back-reference")
+        );
         assert!(compile("[[:word:]]{1000}{1000}{1000}").is_err());
-        for odd in ["\\", "[", "[^", "[a-", "[\\", "\\x{", "\\p{", "\\Q", "{", "[[:", "\\8"] {
+        for odd in [
+            "\\", "[", "[^", "[a-", "[\\", "\\x{", "\\p{", "\\Q", "{", "[[:", "\\8",
+        ] {
             let _ = compile(odd);
         }
     }

@@ -6,13 +6,32 @@
 //! caller applies. Evaluation is bounded by a step budget; nothing here may panic or recurse
 //! without bound, whatever the expression or the event holds.
 
+mod access;
+mod analysis;
+mod ast;
+mod compare;
+mod compile;
+mod eval;
+mod functions;
+mod lexer;
+mod loops;
+mod node;
+mod parser;
 mod services;
+mod shape;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod time;
+mod unmarshal;
 mod value;
 
 use std::cell::RefCell;
 
 pub use self::{
-    services::{DataFile, DataFiles, DecisionCounts, Lookup, LookupKind, LookupRow, Services, Stash},
+    services::{
+        DataFile, DataFiles, DecisionCounts, Lookup, LookupKind, LookupRow, Services, Stash,
+    },
     value::{List, Map, Missing, Object, ObjectRef, QueueView, Text, Value, View},
 };
 use crate::{
@@ -49,21 +68,36 @@ pub struct ExprError {
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EvalError {
     #[error("{function} wants {wants} but got {got}")]
-    Argument { function: &'static str, wants: &'static str, got: &'static str },
+    Argument {
+        function: &'static str,
+        wants: &'static str,
+        got: &'static str,
+    },
     #[error("the expression took too many steps")]
     Budget,
     #[error("division by zero")]
     DivisionByZero,
     #[error("{function}: {reason}")]
-    Function { function: &'static str, reason: &'static str },
+    Function {
+        function: &'static str,
+        reason: &'static str,
+    },
     #[error("index out of range")]
     Index,
     #[error("cannot read a part of nil")]
     Nil,
+    /// `?.` met nil. Never leaves an evaluation.
+    #[doc(hidden)]
+    #[error("nil")]
+    NilPassed,
     #[error("a condition must be true or false, not {got}")]
     NotBool { got: &'static str },
     #[error("{operator} does not work on {left} and {right}")]
-    Operands { operator: &'static str, left: &'static str, right: &'static str },
+    Operands {
+        operator: &'static str,
+        left: &'static str,
+        right: &'static str,
+    },
     #[error("{kind} has no such part")]
     Part { kind: &'static str },
     #[error("{name} has no value here")]
@@ -93,7 +127,15 @@ impl<'a> Env<'a> {
         services: &'a Services,
         effects: &'a RefCell<Vec<Effect>>,
     ) -> Self {
-        Self { event, symbols, services, queue: None, results: None, alert: None, effects }
+        Self {
+            event,
+            symbols,
+            services,
+            queue: None,
+            results: None,
+            alert: None,
+            effects,
+        }
     }
 }
 
@@ -104,11 +146,21 @@ pub enum Effect {
     /// `LogInfo(…)`.
     Log(String),
     /// `evt.SetMeta(key, value)` and `evt.SetParsed(key, value)`.
-    SetField { map: FieldMap, key: String, value: String },
+    SetField {
+        map: FieldMap,
+        key: String,
+        value: String,
+    },
     /// `UnmarshalJSON(text, evt.Unmarshaled, key)`.
-    SetUnmarshaled { key: String, value: serde_json::Value },
+    SetUnmarshaled {
+        key: String,
+        value: serde_json::Value,
+    },
     /// `ParseKV(text, evt.Unmarshaled, key)`: adds to the string map at `key`.
-    SetUnmarshaledStrings { key: String, values: Vec<(String, String)> },
+    SetUnmarshaledStrings {
+        key: String,
+        values: Vec<(String, String)>,
+    },
 }
 
 /// Carries out `effects` on `event` and empties the list. Returns the texts to log.
@@ -148,27 +200,36 @@ pub fn apply_effects(
 /// A compiled expression.
 pub struct Expr {
     source: String,
-    requirements: Requirements,
+    program: compile::Program,
 }
 
 /// Compiles `source`. Field names are interned into `symbols`.
 pub fn compile(source: &str, vars: Vars, symbols: &mut Symbols) -> Result<Expr, ExprError> {
-    let _ = (vars, symbols);
-    Ok(Expr { source: source.to_owned(), requirements: Requirements::default() })
+    let program = compile::program(source, vars, symbols)?;
+    Ok(Expr {
+        source: source.to_owned(),
+        program,
+    })
+}
+
+/// Compiles and evaluates any text against `env`: the door for fuzzing. Must never panic, hang or
+/// overflow the stack.
+pub fn fuzz(source: &str, vars: Vars, symbols: &mut Symbols, event: &Event, services: &Services) {
+    let Ok(expr) = compile(source, vars, symbols) else {
+        return;
+    };
+    let effects = RefCell::default();
+    let _ = expr.eval(&Env::new(event, symbols, services, &effects));
 }
 
 impl Expr {
     pub fn eval<'a>(&'a self, env: &Env<'a>) -> Result<Value<'a>, EvalError> {
-        let _ = env;
-        Ok(Value::Nil)
+        eval::Machine::new(env).eval(&self.program.root)
     }
 
     /// Like [`Expr::eval`], for conditions: anything but true or false is an error.
     pub fn test(&self, env: &Env<'_>) -> Result<bool, EvalError> {
-        match self.eval(env)? {
-            Value::Bool(b) => Ok(b),
-            other => Err(EvalError::NotBool { got: other.kind() }),
-        }
+        eval::Machine::new(env).test(&self.program.root)
     }
 
     pub fn source(&self) -> &str {
@@ -176,7 +237,7 @@ impl Expr {
     }
 
     pub const fn requirements(&self) -> &Requirements {
-        &self.requirements
+        &self.program.requirements
     }
 }
 

@@ -110,8 +110,13 @@ impl Lookup {
                 },
             }
         }
-        let patterns = contained.iter().filter_map(|i| rows.get(*i)).map(|row| &row.pattern);
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(patterns);
+        let patterns = contained
+            .iter()
+            .filter_map(|i| rows.get(*i))
+            .map(|row| &row.pattern);
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .build(patterns);
         if !contained.is_empty() {
             lookup.contains = automaton.ok().map(|a| (a, contained));
         }
@@ -127,10 +132,21 @@ impl Lookup {
     pub fn find(&self, text: &str) -> Option<&str> {
         let contained = || {
             let (automaton, rows) = self.contains.as_ref()?;
-            rows.get(automaton.find(text)?.pattern().as_usize()).copied()
+            rows.get(automaton.find(text)?.pattern().as_usize())
+                .copied()
         };
-        let matched = || self.regexes.iter().find(|(r, _)| r.is_match(text)).map(|(_, i)| *i);
-        let row = self.equals.get(text).copied().or_else(contained).or_else(matched)?;
+        let matched = || {
+            self.regexes
+                .iter()
+                .find(|(r, _)| r.is_match(text))
+                .map(|(_, i)| *i)
+        };
+        let row = self
+            .equals
+            .get(text)
+            .copied()
+            .or_else(contained)
+            .or_else(matched)?;
         self.rows.get(row).map(|row| row.tag.as_str())
     }
 }
@@ -154,11 +170,17 @@ impl Stash {
             Some(entry) => entry,
             None => self.caches.entry(cache.to_owned()).or_default(),
         };
-        if entry.values.insert(key.to_owned(), (value.to_owned(), expires)).is_none() {
+        if entry
+            .values
+            .insert(key.to_owned(), (value.to_owned(), expires))
+            .is_none()
+        {
             entry.order.push_back(key.to_owned());
         }
         while entry.order.len() > max.max(1) {
-            let Some(oldest) = entry.order.pop_front() else { break };
+            let Some(oldest) = entry.order.pop_front() else {
+                break;
+            };
             entry.values.remove(&oldest);
         }
     }

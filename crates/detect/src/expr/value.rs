@@ -232,10 +232,16 @@ impl<'a> Value<'a> {
             Json::Bool(b) => Self::Bool(b),
             Json::Number(n) => Self::Float(n.as_f64().unwrap_or(f64::NAN)),
             Json::String(s) => Self::shared(s),
-            Json::Array(items) => Self::list(items.into_iter().map(Self::from_json_owned).collect()),
+            Json::Array(items) => {
+                Self::list(items.into_iter().map(Self::from_json_owned).collect())
+            }
             Json::Object(map) => {
-                let own = |(k, v): (String, Json)| (Text::Shared(k.into()), Self::from_json_owned(v));
-                Self::Map(Map::Shared(map.into_iter().map(own).collect(), Missing::Nil))
+                let own =
+                    |(k, v): (String, Json)| (Text::Shared(k.into()), Self::from_json_owned(v));
+                Self::Map(Map::Shared(
+                    map.into_iter().map(own).collect(),
+                    Missing::Nil,
+                ))
             }
         }
     }

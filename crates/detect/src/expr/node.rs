@@ -1,0 +1,182 @@
+//! A compiled expression: names resolved, constants folded, regexes compiled.
+
+use std::sync::Mutex;
+
+use memchr::memmem::Finder;
+use regex::Regex;
+
+use super::{
+    ast::{Binary, Pointer},
+    functions::Function,
+    value::Value,
+};
+use crate::{event::FieldMap, symbols::Sym};
+
+pub(super) enum Node {
+    Add(Box<[Node]>),
+    And(Box<[Node]>),
+    Arithmetic(Binary, Box<(Node, Node)>),
+    Array(Box<[Node]>),
+    Bool(bool),
+    /// Computed once per run of the closure it stands in.
+    Cached(usize, Box<Node>),
+    Call(&'static Function, Box<[Node]>),
+    Choice(Box<(Node, Node, Node)>),
+    Coalesce(Box<[Node]>),
+    Compare(Binary, Box<(Node, Node)>),
+    /// A list or map of constants.
+    Constant(Value<'static>),
+    ContainsText(Box<(Node, Finder<'static>)>),
+    Duration(i64),
+    EndsWithText(Box<(Node, Box<str>)>),
+    Equal(Box<(Node, Node)>),
+    /// `evt.Parsed.x` and its kin.
+    Field(FieldMap, Sym),
+    FieldEqual(FieldMap, Sym, Box<str>),
+    FieldIn(FieldMap, Sym, Box<[Box<str>]>),
+    /// A field that this very expression may have set.
+    FieldNow(FieldMap, Box<Key>),
+    Float(f64),
+    In(Box<(Node, Node)>),
+    /// `x in ["a", "b"]`.
+    InTexts(Box<Node>, Box<[Box<str>]>),
+    Index(Box<(Node, Node)>, Nil),
+    Int(i64),
+    Let(usize, Box<(Node, Node)>),
+    /// `evt.Line.Raw`.
+    Line,
+    Local(usize),
+    Loop(Box<Loop>),
+    Map(Box<[(Node, Node)]>),
+    Matches(Box<(Node, Regex)>),
+    MatchesComputed(Box<(Node, Node, RegexCache)>),
+    Member(Box<(Node, Key)>, Nil),
+    Method(Box<(Node, Box<str>, Box<[Node]>)>, Nil),
+    Negate(Box<Node>),
+    Nil,
+    Not(Box<Node>),
+    Optional(Box<Node>),
+    Or(Box<[Node]>),
+    Pointer(Pointer),
+    Range(Box<(Node, Node)>),
+    Root(Root),
+    Sequence(Box<[Node]>),
+    /// `evt.SetMeta(key, value)`, `evt.SetParsed(key, value)`.
+    SetField(FieldMap, Box<(Node, Node)>),
+    Slice(Box<(Node, Option<Node>, Option<Node>)>),
+    StartsWithText(Box<(Node, Box<str>)>),
+    Text(Box<str>),
+    TextTest(Binary, Box<(Node, Node)>),
+    /// `evt.Unmarshaled.key`.
+    Unmarshaled(Box<str>),
+    /// Writes `text` at `key` of `evt.Unmarshaled`.
+    Unmarshal(Format, Box<(Node, Node)>),
+}
+
+/// A name to look up, in both of its forms.
+pub(super) struct Key {
+    pub(super) name: Box<str>,
+    pub(super) sym: Sym,
+}
+
+/// What a part access does when it meets nil.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nil {
+    Fails,
+    /// `?.`: the whole chain of accesses is nil.
+    Passes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    Alert,
+    Event,
+    Leaky,
+    Queue,
+    Results,
+}
+
+/// How text is read into `evt.Unmarshaled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    KeyValue,
+    KeyValueLax,
+}
+
+pub(super) struct Loop {
+    pub(super) kind: LoopKind,
+    pub(super) list: Node,
+    pub(super) body: Option<Node>,
+    /// The start value of `reduce`, the order of `sortBy`.
+    pub(super) extra: Option<Node>,
+    /// The cache slots of this closure.
+    pub(super) slots: std::ops::Range<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LoopKind {
+    All,
+    Any,
+    Count,
+    Filter,
+    Find,
+    FindIndex,
+    FindLast,
+    FindLastIndex,
+    GroupBy,
+    Map,
+    None,
+    One,
+    Reduce,
+    SortBy,
+    Sum,
+}
+
+impl LoopKind {
+    pub(super) const fn of(name: &str) -> Option<Self> {
+        Some(match name.as_bytes() {
+            b"all" => Self::All,
+            b"any" => Self::Any,
+            b"count" => Self::Count,
+            b"filter" => Self::Filter,
+            b"find" => Self::Find,
+            b"findIndex" => Self::FindIndex,
+            b"findLast" => Self::FindLast,
+            b"findLastIndex" => Self::FindLastIndex,
+            b"groupBy" => Self::GroupBy,
+            b"map" => Self::Map,
+            b"none" => Self::None,
+            b"one" => Self::One,
+            b"reduce" => Self::Reduce,
+            b"sortBy" => Self::SortBy,
+            b"sum" => Self::Sum,
+            _ => return None,
+        })
+    }
+}
+
+/// The regexes that one computed `matches` used last, newest at the end.
+#[derive(Default)]
+pub(super) struct RegexCache(Mutex<Vec<(Box<str>, Option<Regex>)>>);
+
+const REGEX_CACHE_MAX: usize = 32;
+
+impl RegexCache {
+    /// Compiles `pattern` unless it was used lately; `None` when it does not compile.
+    pub(super) fn get(&self, pattern: &str) -> Option<Regex> {
+        let mut kept = match self.0.lock() {
+            Ok(kept) => kept,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        if let Some((_, regex)) = kept.iter().find(|(p, _)| **p == *pattern) {
+            return regex.clone();
+        }
+        let regex = crate::regex_syntax::compile(pattern).ok();
+        if kept.len() >= REGEX_CACHE_MAX {
+            kept.remove(0);
+        }
+        kept.push((pattern.into(), regex.clone()));
+        regex
+    }
+}
