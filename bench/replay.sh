@@ -23,8 +23,8 @@ addresses it named are those of the truth file.
   --shared DIR    folder with corpora/crowdsec-hub (else $POSSE_SHARED); crowdsec needs it
   --rules DIR     handed to posse replay
   --keep DIR      leave log, truth and outputs there
-Needs root (own namespaces), python3, util-linux, iproute2; ripgrep for rg
-(apt-get install python3 util-linux iproute2 ripgrep). Peers: bench/peers.sh, run by itself.
+Needs root (own namespaces), python3, time, util-linux, iproute2; ripgrep for rg
+(apt-get install python3 time util-linux iproute2 ripgrep). Peers: bench/peers.sh, run by itself.
 T
 }
 
