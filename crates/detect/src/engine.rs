@@ -13,9 +13,11 @@ pub use crate::rules::RuleFile;
 use crate::{
     buckets::{self, Arrival, Buckets, Context, Full, LineRef, Saved, Scenario},
     data_files,
+    enrich::Enrich,
     event::{Event, FieldMap, TimeMode},
     expr::Services,
-    parse_standin::{NoTrace, ParseOutcome, Parsers, Prefilter, Trace},
+    parse::{NoTrace, ParseOutcome, Parsers, Trace},
+    prefilter::Prefilter,
     rules::RuleKind,
     symbols::Symbols,
 };
@@ -48,14 +50,12 @@ pub struct RuleEntry {
 }
 
 /// All detection content, compiled.
-#[derive(Default)]
 pub struct Rules {
     entries: Vec<RuleEntry>,
     hash: String,
     symbols: Symbols,
     services: Services,
     parsers: Parsers,
-    prefilter: Prefilter,
     scenarios: Vec<Scenario>,
 }
 
@@ -63,23 +63,58 @@ impl Rules {
     /// Compiles what can be compiled; every mistake is one diagnostic, and the other rules load.
     pub fn load(files: Vec<RuleFile>, data: &[DataFile]) -> (Self, Vec<Diagnostic>) {
         let mut found = Vec::new();
-        let mut rules = Self { hash: overall_hash(&files, data), ..Self::default() };
-        rules.services.data = data_files::load(&files, data, &mut found);
-        rules.parsers = Parsers::build(&files, &mut rules.symbols, &mut found);
+        let mut symbols = Symbols::default();
+        let mut rules = Self {
+            entries: Vec::new(),
+            hash: overall_hash(&files, data),
+            services: Services {
+                data: data_files::load(&files, data, &mut found),
+                ..Services::default()
+            },
+            parsers: Parsers::build(&files, &mut symbols, &mut found),
+            symbols,
+            scenarios: Vec::new(),
+        };
+        rules.list_parsers(&files);
         for file in files.iter().filter(|f| f.kind() == RuleKind::Scenario) {
             let hash = hex(&Sha256::digest(file.text.as_bytes()));
             let scenarios = buckets::load(file, &hash, &mut rules.symbols, &mut found);
-            rules.entries.extend(scenarios.iter().map(|scenario| RuleEntry {
-                kind: EntryKind::Scenario,
-                name: scenario.name.to_string(),
-                file: scenario.file.clone(),
-                description: scenario.description.clone(),
-                hash: hash.clone(),
-            }));
+            rules
+                .entries
+                .extend(scenarios.iter().map(|scenario| RuleEntry {
+                    kind: EntryKind::Scenario,
+                    name: scenario.name.to_string(),
+                    file: scenario.file.clone(),
+                    description: scenario.description.clone(),
+                    hash: hash.clone(),
+                }));
             rules.scenarios.extend(scenarios);
         }
-        rules.prefilter = Prefilter::default();
         (rules, found)
+    }
+
+    fn list_parsers(&mut self, files: &[RuleFile]) {
+        let hashes: BTreeMap<&str, String> = files
+            .iter()
+            .map(|f| (f.path.as_str(), hex(&Sha256::digest(f.text.as_bytes()))))
+            .collect();
+        self.entries
+            .extend(self.parsers.entries().iter().map(|parser| {
+                RuleEntry {
+                    kind: if parser.postoverflow {
+                        EntryKind::Postoverflow
+                    } else {
+                        EntryKind::Parser
+                    },
+                    name: parser.name.clone(),
+                    file: parser.file.clone(),
+                    description: parser.description.clone(),
+                    hash: hashes
+                        .get(parser.file.as_str())
+                        .cloned()
+                        .unwrap_or_default(),
+                }
+            }));
     }
 
     /// SHA-256 over all files and data files, lower-case hex.
@@ -94,7 +129,9 @@ impl Rules {
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules").field("entries", &self.entries).finish_non_exhaustive()
+        f.debug_struct("Rules")
+            .field("entries", &self.entries)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +142,10 @@ fn overall_hash(files: &[RuleFile], data: &[DataFile]) -> String {
     let mut all: Vec<_> = rules.chain(data).collect();
     all.sort_unstable();
     let mut hash = Sha256::new();
-    for part in all.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]) {
+    for part in all
+        .iter()
+        .flat_map(|(name, bytes)| [name.as_bytes(), bytes])
+    {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -241,7 +281,16 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(rules: Rules, options: EngineOptions) -> Self {
-        let Rules { entries, hash, mut symbols, services, parsers, prefilter, scenarios } = rules;
+        let Rules {
+            entries,
+            hash,
+            mut symbols,
+            services,
+            parsers,
+            scenarios,
+        } = rules;
+        let needs = scenarios.iter().map(Scenario::requirements).collect();
+        let prefilter = Prefilter::build(&parsers, needs, &symbols);
         let buckets = Buckets::new(scenarios, &mut symbols, options);
         Self {
             entries,
@@ -259,6 +308,11 @@ impl Engine {
         }
     }
 
+    /// Where facts about addresses (country, network) come from.
+    pub fn set_facts(&mut self, facts: Box<dyn Enrich + Send + Sync>) {
+        self.parsers.set_facts(facts);
+    }
+
     /// Takes in one line; alerts that it completes are appended.
     pub fn observe(
         &mut self,
@@ -268,7 +322,13 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
-        if !self.prefilter.may_matter(record.text, source.kind()) {
+        let Self {
+            prefilter,
+            parsers,
+            symbols,
+            ..
+        } = self;
+        if !prefilter.may_matter(record.text, &source.labels, parsers, symbols) {
             self.stats.skipped += 1;
             return Outcome::Skipped;
         }
@@ -297,7 +357,13 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.begin(record, source, clock);
-        let Self { event, parsers, services, symbols, .. } = self;
+        let Self {
+            event,
+            parsers,
+            services,
+            symbols,
+            ..
+        } = self;
         match parsers.run(event, services, symbols, trace) {
             ParseOutcome::Parsed => {}
             ParseOutcome::Dropped => {
@@ -309,6 +375,18 @@ impl Engine {
                 return Outcome::Whitelisted;
             }
         }
+        self.count(record, source, clock, alerts, trace)
+    }
+
+    /// Pours the parsed event.
+    pub(crate) fn count(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        alerts: &mut Vec<Alert>,
+        trace: &mut dyn Trace,
+    ) -> Outcome {
         self.stats.parsed += 1;
         let time = match clock {
             Clock::Live { now } => now,
@@ -329,16 +407,25 @@ impl Engine {
             received: record.meta.received,
             raw: record.raw,
         };
-        let arrival = Arrival { line, time, mode: self.event.mode, depth: 0 };
-        let mut cx =
-            Context::new(&mut self.event, &mut self.symbols, &self.services, &mut self.stats);
+        let arrival = Arrival {
+            line,
+            time,
+            mode: self.event.mode,
+            depth: 0,
+        };
+        let mut cx = Context::new(
+            &mut self.event,
+            &mut self.symbols,
+            &self.services,
+            &mut self.stats,
+        );
         let poured = self.buckets.pour(&mut cx, &arrival, &mut self.full);
         self.settle(alerts, trace);
         Outcome::Parsed { poured }
     }
 
     /// Makes the event of a new line.
-    fn begin(&mut self, record: &Record<'_>, source: &SourceInfo, clock: Clock) {
+    pub(crate) fn begin(&mut self, record: &Record<'_>, source: &SourceInfo, clock: Clock) {
         let text = String::from_utf8_lossy(record.text);
         if matches!(text, Cow::Owned(_)) {
             self.stats.invalid_utf8 += 1;
@@ -359,6 +446,11 @@ impl Engine {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) const fn parts(&mut self) -> (&mut Event, &mut Symbols) {
+        (&mut self.event, &mut self.symbols)
+    }
+
     /// Deals with what ran over, and with what that makes run over in turn.
     fn settle(&mut self, alerts: &mut Vec<Alert>, trace: &mut dyn Trace) {
         let mut round = std::mem::take(&mut self.full);
@@ -374,7 +466,13 @@ impl Engine {
     }
 
     fn deal_with(&mut self, full: &Full, alerts: &mut Vec<Alert>, trace: &mut dyn Trace) {
-        let Self { buckets, services, symbols, stats, .. } = self;
+        let Self {
+            buckets,
+            services,
+            symbols,
+            stats,
+            ..
+        } = self;
         if !buckets.is_heard(full, services, symbols, stats) {
             return;
         }
@@ -387,9 +485,12 @@ impl Engine {
         (event.mode, event.time) = (full.mode, full.time);
         event.marshaled_time = Some(full.time);
         event.overflow = Some(Box::new(overflow));
-        self.parsers.run_postoverflow(event, services, symbols, trace);
+        self.parsers
+            .run_postoverflow(event, services, symbols, trace);
         trace.overflow(event);
-        let Some(overflow) = event.overflow.as_deref() else { return };
+        let Some(overflow) = event.overflow.as_deref() else {
+            return;
+        };
         if overflow.whitelisted {
             stats.overflows_whitelisted += 1;
             return;
@@ -402,7 +503,9 @@ impl Engine {
 
     /// Pours the overflow into the scenarios that count overflows.
     fn reprocess(&mut self, full: &Full) {
-        let Some(deciding) = full.deciding() else { return };
+        let Some(deciding) = full.deciding() else {
+            return;
+        };
         if deciding.depth >= limits::REPROCESS_DEPTH_MAX {
             self.stats.reprocess_too_deep += 1;
             return;
@@ -413,7 +516,13 @@ impl Engine {
             mode: full.mode,
             depth: deciding.depth + 1,
         };
-        let Self { overflow_event, symbols, services, stats, .. } = self;
+        let Self {
+            overflow_event,
+            symbols,
+            services,
+            stats,
+            ..
+        } = self;
         let mut cx = Context::new(overflow_event, symbols, services, stats);
         self.buckets.pour(&mut cx, &arrival, &mut self.full);
     }
@@ -465,6 +574,8 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::limiter::Limiter;
 use crate::{
-    expr::{self, Expr, Vars},
+    expr::{self, Expr, Requirements, Vars},
     rules::RuleFile,
     symbols::Symbols,
     yaml::{self, Document, Located},
@@ -148,6 +148,13 @@ pub(crate) struct Scenario {
     pub(crate) simulated: bool,
     pub(crate) remediation: bool,
     pub(crate) labels: BTreeMap<String, Json>,
+}
+
+impl Scenario {
+    /// Facts without which no event can concern it.
+    pub(crate) fn requirements(&self) -> Requirements {
+        self.filter.0.requirements().clone()
+    }
 }
 
 /// Loads the scenarios of one file.
