@@ -10,9 +10,7 @@ use detect::{
     engine::{Clock, DataFile, Engine, EngineOptions, Outcome, Rules},
     rules::RuleFile,
 };
-use model::{
-    Alert, Batch, FileId, LineOrigin, RecordMeta, SourceId, SourceInfo, Timestamp,
-};
+use model::{Alert, Batch, FileId, LineOrigin, RecordMeta, SourceId, SourceInfo, Timestamp};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -43,7 +41,11 @@ fn the_shipped_rules_load_without_a_word() {
     let said: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     assert!(said.is_empty(), "{}", said.join("\n"));
     assert!(!rules.entries().is_empty(), "no rules were found");
-    let names: BTreeSet<&str> = rules.entries().iter().map(|entry| entry.name.as_str()).collect();
+    let names: BTreeSet<&str> = rules
+        .entries()
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
     assert_eq!(names.len(), rules.entries().len(), "two rules share a name");
 }
 
@@ -71,7 +73,10 @@ fn every_sample_gives_its_alerts_and_no_other() {
         .map(|entry| entry.name.as_str())
         .filter(|name| !rules_seen.contains(*name))
         .collect();
-    assert!(untested.is_empty(), "no sample sets these off: {untested:?}");
+    assert!(
+        untested.is_empty(),
+        "no sample sets these off: {untested:?}"
+    );
 }
 
 fn compare(expect: &Expect, alerts: &[Alert]) -> Vec<String> {
@@ -85,7 +90,10 @@ fn compare(expect: &Expect, alerts: &[Alert]) -> Vec<String> {
         let key = (alert.rule.clone(), alert.value.clone(), alert.remediation);
         counts.entry(key).or_default().1 += 1;
         if expect.never.contains(&alert.value) {
-            wrong.push(format!("{} must never alert: {}", alert.value, alert.message));
+            wrong.push(format!(
+                "{} must never alert: {}",
+                alert.value, alert.message
+            ));
         }
         if alert.evidence.is_empty() {
             wrong.push(format!("{} on {} has no evidence", alert.rule, alert.value));
@@ -115,7 +123,13 @@ fn run(log: &Path, kind: &str) -> (Vec<Alert>, BTreeMap<&'static str, u32>) {
         let text = batch.store(line.as_bytes());
         batch.records.push(RecordMeta {
             source: SourceId(0),
-            origin: LineOrigin::File { file: FileId { device: 0, inode: 0 }, offset },
+            origin: LineOrigin::File {
+                file: FileId {
+                    device: 0,
+                    inode: 0,
+                },
+                offset,
+            },
             received: Timestamp::from_seconds(1_795_000_000),
             text,
             raw: 0..0,
@@ -137,7 +151,11 @@ fn run(log: &Path, kind: &str) -> (Vec<Alert>, BTreeMap<&'static str, u32>) {
     }
     engine.tick(Timestamp::MAX, &mut alerts);
     let stats = engine.stats();
-    assert!(stats.expression_errors.is_empty(), "{:?}", stats.expression_errors);
+    assert!(
+        stats.expression_errors.is_empty(),
+        "{:?}",
+        stats.expression_errors
+    );
     (alerts, outcomes)
 }
 
@@ -148,10 +166,17 @@ fn load() -> (Rules, Vec<model::Diagnostic>) {
     paths.sort();
     let (mut files, mut data) = (Vec::new(), Vec::new());
     for path in paths {
-        let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(&root)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let bytes = fs::read(&path).unwrap();
         match name.split_once("/data/") {
-            Some((_, file)) => data.push(DataFile { name: file.to_owned(), bytes }),
+            Some((_, file)) => data.push(DataFile {
+                name: file.to_owned(),
+                bytes,
+            }),
             None => files.push(RuleFile::new(name, String::from_utf8(bytes).unwrap())),
         }
     }
@@ -159,9 +184,12 @@ fn load() -> (Rules, Vec<model::Diagnostic>) {
 }
 
 fn folders_with_samples() -> Vec<PathBuf> {
-    let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> =
-        entries.filter(|path| path.join("test/expect.toml").exists()).collect();
+    let entries = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries
+        .filter(|path| path.join("test/expect.toml").exists())
+        .collect();
     folders.sort();
     assert!(!folders.is_empty(), "no folder of rules has a sample");
     folders
