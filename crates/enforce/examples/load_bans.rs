@@ -56,7 +56,8 @@ fn measure_posse(count: u32, singles: u32) -> Outcome {
     let loaded = firewall.load(&mut (0..count).map(|i| (address(i), Some(DAY))))?;
     let load = start.elapsed();
     println!(
-        "{{\"what\":\"load\",\"by\":\"posse\",\"bans\":{loaded},\"seconds\":{:.3},\"peak_rss_kib\":{}}}",
+        "{{\"what\":\"load\",\"by\":\"posse\",\"bans\":{loaded},\
+         \"seconds\":{:.3},\"peak_rss_kib\":{}}}",
         load.as_secs_f64(),
         peak_rss_kib("/proc/self/status").unwrap_or(0),
     );

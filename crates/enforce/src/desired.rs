@@ -433,15 +433,18 @@ mod tests {
                 prop_assert_eq!(&live, &model);
                 for probe in model.keys() {
                     let addr = probe.addr();
-                    let wanted = model.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max();
-                    let found = kernel.0.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max();
+                    let latest = |bans: &BTreeMap<Prefix, Timestamp>| {
+                        bans.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max()
+                    };
+                    let (wanted, found) = (latest(&model), latest(&kernel.0));
                     prop_assert_eq!(found, wanted, "{}", addr);
                     if desired.poll_timeout().is_none_or(|t| t > now) {
                         prop_assert_eq!(desired.covering(addr).map(|(_, t)| t), wanted);
                     }
                 }
                 desired.expire(now);
-                prop_assert_eq!(reconcile(&desired, &kernel.dump(now), now, Duration::ZERO), vec![]);
+                let mending = reconcile(&desired, &kernel.dump(now), now, Duration::ZERO);
+                prop_assert_eq!(mending, vec![]);
             }
         }
 
@@ -456,13 +459,15 @@ mod tests {
                 let changes = desired.set(prefix, at(100 + span), now).unwrap();
                 kernel.apply(&changes, now);
             }
-            for at in lost {
-                if let Some(prefix) = (!kernel.0.is_empty()).then(|| *kernel.0.keys().nth(at.index(kernel.0.len())).unwrap()) {
-                    kernel.0.remove(&prefix);
+            for index in lost {
+                let held: Vec<_> = kernel.0.keys().copied().collect();
+                if !held.is_empty() {
+                    kernel.0.remove(index.get(&held));
                 }
             }
             for (prefix, span) in strangers {
-                let clash = |p: &Prefix| SetKind::of(*p) == SetKind::of(prefix) && p.overlaps(prefix);
+                let set = SetKind::of(prefix);
+                let clash = |p: &Prefix| SetKind::of(*p) == set && p.overlaps(prefix);
                 if !kernel.0.keys().any(clash) {
                     kernel.0.insert(prefix, at(100 + span));
                 }

@@ -14,7 +14,11 @@ pub enum EnforceError {
          nf_tables) or use a kernel with CONFIG_NF_TABLES_INET"
     )]
     NoNfTables { operation: &'static str },
-    #[error("the kernel refused to {operation}: {}{}", io::Error::from_raw_os_error(*errno), hint(message))]
+    #[error(
+        "the kernel refused to {operation}: {}{}",
+        io::Error::from_raw_os_error(*errno),
+        hint(message)
+    )]
     Kernel {
         operation: &'static str,
         errno: i32,

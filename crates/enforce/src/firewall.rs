@@ -58,6 +58,9 @@ pub struct Applied {
     /// The kernel was not as the changes assumed (an element had ended, or somebody else put one
     /// in), and the touched prefixes were brought into line.
     pub resolved: bool,
+    /// The table itself was not as it ought to be and was repaired first; what other bans it has
+    /// lost only [`Firewall::sync`] can tell.
+    pub repaired: bool,
 }
 
 impl Applied {
@@ -191,6 +194,7 @@ impl Firewall {
             applied.updated += done.updated;
             applied.removed += done.removed;
             applied.resolved |= done.resolved;
+            applied.repaired |= done.repaired;
         }
         Ok(applied)
     }
@@ -426,6 +430,7 @@ impl Firewall {
             match result {
                 Err(error) if is_mismatch(&error) => {
                     applied.resolved = true;
+                    applied.repaired |= self.ensure()?;
                     result = self.resolve(changes);
                 }
                 other => return other.map(|()| applied),

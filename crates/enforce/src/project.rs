@@ -170,7 +170,8 @@ mod tests {
             let out = project(&members);
             for host in 0..1_024 {
                 let addr = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + host));
-                let wanted = members.iter().filter(|(p, _)| p.contains(addr)).map(|(_, t)| *t).max();
+                let covers = members.iter().filter(|(p, _)| p.contains(addr));
+                let wanted = covers.map(|(_, t)| *t).max();
                 let found: Vec<_> = out.iter().filter(|(p, _)| p.contains(addr)).collect();
                 prop_assert!(found.len() <= 1, "{addr} twice in {out:?}");
                 prop_assert_eq!(found.first().map(|(_, t)| *t), wanted, "{} {:?}", addr, &out);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use enforce::{Desired, EnforceError, Firewall, FirewallOptions, KernelChange};
+use enforce::{Desired, EnforceError, Firewall, FirewallOptions, KernelChange, Monitor, Sighting};
 use model::Timestamp;
 use serde_json::Value;
 
@@ -221,10 +221,16 @@ fn a_large_set_is_loaded_in_several_batches_and_brought_in_line() {
             desired
                 .set(p("2001:db8::/64"), NOW.plus(hour()), NOW)
                 .unwrap();
+            let mut monitor = Monitor::open(&firewall).unwrap();
             let loaded = firewall
                 .load(&mut desired.iter().map(|(p, t)| (p, Some(t.since(NOW)))))
                 .unwrap();
             assert_eq!(loaded, 140_001);
+            assert_eq!(
+                monitor.read().unwrap(),
+                Sighting::Quiet,
+                "what we do ourselves is no news"
+            );
             desired.remove(host(5), NOW);
             nft("delete element inet posse ban4 { 0.0.0.7 }");
             nft("add element inet posse ban6 { 2001:db8::9 }");

@@ -96,6 +96,23 @@ fn what_others_do_is_seen_and_repaired() {
 }
 
 #[test]
+fn a_ban_finds_its_way_when_the_table_was_deleted() {
+    in_namespace(
+        "repair::a_ban_finds_its_way_when_the_table_was_deleted",
+        || {
+            let (mut firewall, desired) = filled();
+            nft("delete table inet posse");
+            let applied = firewall.apply(&[add("203.0.113.9")]).unwrap();
+            assert!(applied.repaired && applied.resolved);
+            assert_eq!(held(&mut firewall), ["203.0.113.9"]);
+            let synced = firewall.sync(&desired, NOW, MINUTE).unwrap();
+            assert_eq!(synced.applied.added, 4);
+            assert_eq!(held(&mut firewall), ALL);
+        },
+    );
+}
+
+#[test]
 fn a_table_of_our_name_but_another_make_is_rebuilt_with_its_bans() {
     in_namespace(
         "repair::a_table_of_our_name_but_another_make_is_rebuilt_with_its_bans",
