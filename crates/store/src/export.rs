@@ -6,7 +6,9 @@ use std::{
     path::Path,
 };
 
-use ledger::{Checkpoint, Tile, TileKind, encode_bundle_entry, tiles_of};
+use ledger::{
+    Checkpoint, Tile, TileKind, VerifyingKey, encode_bundle_entry, subtree_hash, tiles_of,
+};
 use rusqlite::{Connection, params};
 
 use crate::{
@@ -32,6 +34,7 @@ impl Store {
         let vkey = format!("{}\n", self.vkey());
         fs::create_dir_all(dir).map_err(io_at(dir, "make the export directory"))?;
         refuse_foreign(dir, &vkey)?;
+        refuse_rollback(dir, &tx, size, self.key.public())?;
         let mut report = ExportReport {
             size,
             ..ExportReport::default()
@@ -67,7 +70,44 @@ fn refuse_foreign(dir: &Path, vkey: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Readers see the old file or the new one, never a part.
+/// What was once shown to others must stay the beginning of the log: a state directory put back
+/// from an old copy would tell a second history under the same key.
+fn refuse_rollback(
+    dir: &Path,
+    db: &Connection,
+    size: u64,
+    key: &VerifyingKey,
+) -> Result<(), StoreError> {
+    let path = dir.join("checkpoint");
+    let note = match fs::read(&path) {
+        Ok(note) => note,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(io_at(path, "read")(e)),
+    };
+    // A checkpoint that does not verify promised nothing; it is written over.
+    let Ok(shown) = Checkpoint::open(&note, key) else {
+        return Ok(());
+    };
+    let root = || {
+        subtree_hash(0, shown.size, &mut |n| {
+            query::node_hash_at(db, n).ok().flatten()
+        })
+    };
+    if shown.size <= size && root().is_ok_and(|root| root == shown.root) {
+        return Ok(());
+    }
+    let why = format!(
+        "it is of {} entries that are not the beginning of this ledger",
+        shown.size
+    );
+    Err(damaged(
+        &format!("the checkpoint in {}", path.display()),
+        &why,
+    ))
+}
+
+/// Readers see the old file or the new one, never a part. Not synced: after a power cut an export
+/// is simply made again, and a sync for each tile would take minutes.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -76,7 +116,6 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fresh.push(".tmp");
     let mut file = File::create(&fresh)?;
     file.write_all(bytes)?;
-    file.sync_data()?;
     fs::rename(&fresh, path)
 }
 

@@ -114,6 +114,15 @@ impl Store {
         Ok(out)
     }
 
+    /// The same one at a time, for ranges that need not fit into memory.
+    pub fn for_each_entry(
+        &self,
+        range: Range<u64>,
+        each: &mut dyn FnMut(StoredEntry) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        each_entry(&self.db, range, each)
+    }
+
     pub fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
         let found = self.entries(index..index.saturating_add(1))?.pop();
         match found {
@@ -157,7 +166,7 @@ impl Store {
 }
 
 /// The root of a perfect subtree, from the hashes kept for the level below it.
-fn node_hash_at(db: &Connection, node: Node) -> Result<Option<Hash>, StoreError> {
+pub(crate) fn node_hash_at(db: &Connection, node: Node) -> Result<Option<Hash>, StoreError> {
     let (level, above) = (node.height / 8, node.height % 8);
     let first = node.index << above;
     let row = hashes(db, level, first..first + (1 << above))?;

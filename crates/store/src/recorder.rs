@@ -36,7 +36,8 @@ pub enum RecorderEvent {
     Paused { cause: String },
     /// Recording works again.
     Resumed,
-    /// Entries were dropped: the queue was full, or they can never be recorded.
+    /// Entries were dropped because they can never be recorded. (Those that found the queue full
+    /// are in [`RecorderStatus::lost`].)
     Lost { entries: u64, cause: String },
 }
 

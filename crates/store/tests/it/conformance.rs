@@ -462,3 +462,24 @@ fn erased_payloads_are_gone_and_every_proof_still_holds() {
     let (base, vkey, old) = (out.to_str().unwrap(), store.vkey(), old.to_str().unwrap());
     samples::run_verifier(&script, &["audit", base, &vkey, "--old", old]).unwrap();
 }
+
+#[test]
+fn an_export_is_not_replaced_by_another_history() {
+    let (dir, mut store) = filled(300);
+    let state = dir.path().join("state");
+    let out = dir.path().join("export");
+    let copy = dir.path().join("ledger.db");
+    drop(store);
+    fs::copy(state.join("ledger.db"), &copy).unwrap();
+    store = Store::open(&state, options()).unwrap();
+    store.append(&many(300..310), at(310)).unwrap();
+    store.export(&out, &mut quiet).unwrap();
+    drop(store);
+    fs::copy(&copy, state.join("ledger.db")).unwrap();
+    store = Store::open(&state, options()).unwrap();
+    for more in [0, 10, 600] {
+        store.append(&many(300..300 + more), at(310)).unwrap();
+        let refused = store.export(&out, &mut quiet).unwrap_err().to_string();
+        assert!(refused.contains("not the beginning"), "{refused}");
+    }
+}

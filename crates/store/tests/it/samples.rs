@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -133,6 +134,11 @@ pub(crate) fn quiet(_: u64, _: u64) {}
 
 /// The independent verifier, when this machine has what it needs.
 pub(crate) fn verifier() -> Option<PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOUND.get_or_init(find_verifier).clone()
+}
+
+fn find_verifier() -> Option<PathBuf> {
     let folder = std::env::var_os("POSSE_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
