@@ -117,7 +117,8 @@ class Attack:
     def address(self):
         while True:
             address = ipaddress.IPv4Address(self.rng.randrange(1 << 24, 224 << 24))
-            if address.is_global and address not in self.used and int(address) & 255 not in (0, 255):
+            last = int(address) & 255
+            if address.is_global and address not in self.used and last not in (0, 255):
                 self.used.add(address)
                 return str(address)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Run a pipeline once and print what it cost, as one line of JSON.
 
-    bench/measure.py [--stdin FILE] [--stdout FILE] [--stderr FILE] [--timeout S] -- \\
-        command args... [--pipe command args...]
+    bench/measure.py [--stdin FILE] [--stdout FILE] [--stderr FILE] [--timeout S]
+                     -- command args... [--pipe command args...]
 
 cpu_s    user + system seconds of all stages and of the children they waited for
 wall_s   from the first start to the last end
@@ -81,7 +81,7 @@ def main():
         signal.signal(number, stop)
     signal.alarm(options.timeout)
     cpu, rss, worst = 0.0, 0, 0
-    with tempfile.TemporaryDirectory(prefix="posse-bench.") as notes:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("WORK"), prefix="notes.") as notes:
         running.extend(start(stages, options, notes))
         for number, child in enumerate(running):
             _, status, usage = os.wait4(child.pid, 0)
