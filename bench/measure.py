@@ -10,8 +10,8 @@ rss_mib  sum over the stages of the peak resident set (of a stage's largest proc
          time(1): wait4(2) alone would count this script's own memory from before the exec
 exit     the worst exit code
 
-Needs Python 3.9 or newer and time(1) (apt-get install python3 time). On interrupt or timeout all stages are killed
-and exit is 124.
+Needs Python 3.9 or newer and time(1) (apt-get install python3 time). On interrupt or
+timeout all stages are killed and exit is 124.
 """
 
 import argparse
