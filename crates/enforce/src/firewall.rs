@@ -142,6 +142,25 @@ impl Firewall {
         Ok(firewall)
     }
 
+    /// Whether this process may use nf_tables here; changes nothing.
+    pub fn probe(options: FirewallOptions) -> Result<(), EnforceError> {
+        let mut firewall = Self { options, exchange: Exchange::open()? };
+        firewall.table_facts()?;
+        // Reading is open to all; an empty transaction is refused to whom changes would be.
+        let mut nothing = firewall.exchange.batch();
+        firewall.exchange.commit(&mut nothing, "probe")
+    }
+
+    /// Whether no ban is in the table.
+    pub fn is_empty(&mut self) -> Result<bool, EnforceError> {
+        for set in SetKind::ALL {
+            if !self.dump_set(set, 1)?.is_some_and(|ranges| ranges.is_empty()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Repairs the table, chains and rules if they are not as they ought to be, and takes out
     /// intervals that no ban of ours can have made; bans stay. `true` if there was anything to
     /// repair: then reconcile as well.

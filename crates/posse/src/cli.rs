@@ -8,8 +8,10 @@ use model::{Prefix, parse_duration};
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
 #[derive(Debug, Parser)]
 #[command(name = "posse", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
-    3 done with less than asked for, 4 refused by the never-ban guard.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, \
+    3 done with less than asked for, 4 refused by the never-ban guard."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -119,13 +121,14 @@ pub(crate) struct DrillArgs {
 pub(crate) enum DrillRole {
     Attacker,
     Client,
+    Guard,
     Service,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DrillPartArgs {
     pub(crate) role: DrillRole,
-    /// Folder for logs (service) or address of the service (attacker, client).
+    /// Folder of the drill (service, guard) or address of the service (attacker, client).
     pub(crate) target: String,
 }
 

@@ -1,1 +1,76 @@
-fn main() {}
+//! First aid against cybercrime. This crate is the command line and the wiring, nothing else:
+//! every decision is made in a room, every effect is started from here.
+
+mod cli;
+mod clock;
+mod config;
+mod content;
+mod control;
+mod doctor;
+mod drill;
+mod exit;
+mod facts;
+mod feed;
+mod guard;
+mod ledger_command;
+mod operator;
+mod replay;
+mod rules_command;
+mod rules_test;
+mod shield;
+mod state;
+mod status;
+mod what_if;
+
+use std::{
+    io::{self, BufWriter, Write},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = BufWriter::new(io::stdout());
+    let outcome = dispatch(&cli, &mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    match outcome {
+        Ok(exit) => exit.into(),
+        // `posse … | head` is no fault.
+        Err(e) if is_broken_pipe(&e) => Exit::Success.into(),
+        Err(e) => {
+            eprintln!("posse: {e:#}");
+            Exit::Failure.into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
+    match &cli.command {
+        Command::Run(arguments) => guard::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments, out),
+        Command::Drill(arguments) => drill::run(arguments, out),
+        Command::Ban(arguments) => operator::ban(arguments, out),
+        Command::Unban(arguments) => operator::unban(arguments, out),
+        Command::Bans(arguments) => operator::bans(arguments, out),
+        Command::Alerts(arguments) => operator::alerts(arguments, out),
+        Command::Status(arguments) => operator::status(arguments, out),
+        Command::Doctor(arguments) => doctor::run(arguments, out),
+        Command::Ledger(command) => ledger_command::run(command, out),
+        Command::Rules(command) => rules_command::run(command, out),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "posse", out);
+            Ok(Exit::Success)
+        }
+        Command::DrillPart(arguments) => drill::part(arguments),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ledger::{Checkpoint, Hash, Leaf, Node, ProofFile, Salt, inclusion_proof};
 use model::{
-    Entry, Timestamp,
+    Decision, Entry, Timestamp,
     limits::{BANS_MAX, OFFENDERS_MAX},
 };
 use rusqlite::{Connection, Row, params, types::Value};
@@ -34,6 +34,16 @@ impl Store {
                 )),
             },
         )
+    }
+
+    /// The last decision on each prefix that was not released and ended after `since`, in the
+    /// order they were made: what a policy must know to go on.
+    pub fn decisions(&self, since: Timestamp) -> Result<Vec<Decision>, StoreError> {
+        Ok(self
+            .bans(since)?
+            .into_iter()
+            .map(|ban| ban.decision)
+            .collect())
     }
 
     /// Alerts, the newest first.

@@ -10,20 +10,31 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "step", rename_all = "snake_case")]
 pub(super) enum Step {
     /// An attempt was answered.
-    Attempt { number: usize },
-    /// An attempt was not answered any more.
-    CutOff { number: usize },
+    Attempt {
+        number: usize,
+    },
+    /// An attempt, begun at `sent`, was not answered any more.
+    CutOff {
+        number: usize,
+        sent: model::Timestamp,
+    },
     /// The first hostile packet was sent.
     FirstPacket,
     /// Whether the connection held open since the start still answers.
-    Held { alive: bool },
+    Held {
+        alive: bool,
+    },
     /// The service wrote a log line about this peer.
-    Line { peer: IpAddr },
+    Line {
+        peer: IpAddr,
+    },
     NeverCutOff,
     /// The service listens.
     Ready,
     /// The benign client's round.
-    Served { ok: bool },
+    Served {
+        ok: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +45,10 @@ pub(super) struct Said {
 }
 
 pub(super) fn say(step: &Step) {
-    let said = Said { at: Timestamp::now().into(), step: step.clone() };
+    let said = Said {
+        at: Timestamp::now().into(),
+        step: step.clone(),
+    };
     if let Ok(mut line) = serde_json::to_vec(&said) {
         line.push(b'\n');
         // A drill that is gone does not hear us; the next write of the real work ends us.

@@ -88,7 +88,10 @@ fn shell_visit(stream: TcpStream, peer: SocketAddr, log: &Log) -> Result<()> {
         let (user, password) = line.split_once(' ').context("not a login")?;
         let address = peer.ip().to_canonical();
         if password == PASS {
-            let text = format!("Accepted password for {user} from {address} port {} ssh2", peer.port());
+            let text = format!(
+                "Accepted password for {user} from {address} port {} ssh2",
+                peer.port()
+            );
             write_syslog(log, &text, peer)?;
             out.write_all(b"welcome\n")?;
         } else {
@@ -132,8 +135,15 @@ fn web_visit(mut stream: TcpStream, peer: SocketAddr, log: &Log) -> Result<()> {
     let request = request.trim_end();
     let login = request.starts_with("POST /login ");
     let allowed = !login || body == PASS.as_bytes();
-    let (status, answer) = if allowed { ("200 OK", "ok\n") } else { ("401 Unauthorized", "no\n") };
-    let stamp = Zoned::now().with_time_zone(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
+    let (status, answer) = if allowed {
+        ("200 OK", "ok\n")
+    } else {
+        ("401 Unauthorized", "no\n")
+    };
+    let stamp = Zoned::now()
+        .with_time_zone(TimeZone::UTC)
+        .strftime("%d/%b/%Y:%H:%M:%S +0000")
+        .to_string();
     let line = format!(
         "{} - - [{stamp}] \"{request}\" {} {} \"-\" \"drill/1.0\"\n",
         peer.ip().to_canonical(),
@@ -151,8 +161,12 @@ fn web_visit(mut stream: TcpStream, peer: SocketAddr, log: &Log) -> Result<()> {
 
 /// One write per line, as syslog daemons and web servers do, and the moment it was done.
 fn write_line(log: &Log, line: &str, peer: SocketAddr) -> Result<()> {
-    let mut file = log.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut file = log
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     file.write_all(line.as_bytes())?;
-    say(&Step::Line { peer: peer.ip().to_canonical() });
+    say(&Step::Line {
+        peer: peer.ip().to_canonical(),
+    });
     Ok(())
 }

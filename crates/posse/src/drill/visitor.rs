@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::clock;
+
 use super::{
     report::{Step, say},
     service::{HTTP_PORT, PASS, SSH_PORT},
@@ -25,22 +27,31 @@ const CLIENT_FOR: Duration = Duration::from_secs(60);
 /// guesses a connection, IPv6 the web log-in; both hold a connection open from the start to learn
 /// whether open connections die too.
 pub(super) fn attack(target: IpAddr) -> Result<()> {
-    let port = if target.is_ipv4() { SSH_PORT } else { HTTP_PORT };
+    let port = if target.is_ipv4() {
+        SSH_PORT
+    } else {
+        HTTP_PORT
+    };
     let address = SocketAddr::new(target, port);
     let held = open_shell(SocketAddr::new(target, SSH_PORT))?;
     say(&Step::FirstPacket);
     for attempt in 0..ATTEMPTS_MAX {
-        let started = Step::Attempt { number: attempt };
+        let sent = clock::now();
         let answered = if target.is_ipv4() {
-            shell_login(address, "admin", &format!("guess{attempt}"))
+            shell_login(address, "admin", &format!("guess{attempt}")).map(|_| ())
         } else {
-            web_login(address, &format!("guess{attempt}"))
+            web_login(address, &format!("guess{attempt}")).map(|_| ())
         };
         match answered {
-            Ok(_) => say(&started),
+            Ok(_) => say(&Step::Attempt { number: attempt }),
             Err(_) => {
-                say(&Step::CutOff { number: attempt });
-                say(&Step::Held { alive: still_answers(held) });
+                say(&Step::CutOff {
+                    number: attempt,
+                    sent,
+                });
+                say(&Step::Held {
+                    alive: still_answers(held),
+                });
                 return Ok(());
             }
         }
@@ -56,7 +67,9 @@ pub(super) fn work(target: IpAddr) -> Result<()> {
     while Instant::now() < end {
         let shell = shell_login(SocketAddr::new(target, SSH_PORT), "backup", PASS);
         let page = web_get(SocketAddr::new(target, HTTP_PORT));
-        say(&Step::Served { ok: matches!(shell, Ok(true)) && page.is_ok() });
+        say(&Step::Served {
+            ok: matches!(shell, Ok(true)) && page.is_ok(),
+        });
         thread::sleep(Duration::from_millis(100));
     }
     Ok(())
@@ -75,14 +88,19 @@ fn open_shell(address: SocketAddr) -> Result<BufReader<TcpStream>> {
     let mut reader = BufReader::new(stream);
     let mut banner = String::new();
     reader.read_line(&mut banner)?;
-    ensure!(banner.starts_with("SSH-2.0-"), "not the drill's service: {banner:?}");
+    ensure!(
+        banner.starts_with("SSH-2.0-"),
+        "not the drill's service: {banner:?}"
+    );
     reader.get_mut().write_all(b"SSH-2.0-drill\r\n")?;
     Ok(reader)
 }
 
 fn shell_login(address: SocketAddr, user: &str, password: &str) -> Result<bool> {
     let mut shell = open_shell(address)?;
-    shell.get_mut().write_all(format!("{user} {password}\n").as_bytes())?;
+    shell
+        .get_mut()
+        .write_all(format!("{user} {password}\n").as_bytes())?;
     let mut answer = String::new();
     shell.read_line(&mut answer)?;
     ensure!(!answer.is_empty(), "hung up");
@@ -96,7 +114,10 @@ fn still_answers(mut held: BufReader<TcpStream>) -> bool {
 }
 
 fn web_login(address: SocketAddr, password: &str) -> Result<String> {
-    let body = format!("POST /login HTTP/1.1\r\nHost: victim\r\nContent-Length: {}\r\n\r\n{password}", password.len());
+    let body = format!(
+        "POST /login HTTP/1.1\r\nHost: victim\r\nContent-Length: {}\r\n\r\n{password}",
+        password.len()
+    );
     web(address, &body)
 }
 

@@ -1,0 +1,125 @@
+//! Reads detection content from the disk, or takes what came with the program.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use detect::engine::{DataFile, Rules};
+use detect::rules::RuleFile;
+use model::{Diagnostic, Severity, limits};
+
+use crate::config::RulesConfig;
+
+include!(concat!(env!("OUT_DIR"), "/built_in_rules.rs"));
+
+const FILES_MAX: usize = 20_000;
+const DEPTH_MAX: usize = 12;
+
+/// What [`load`] found.
+pub(crate) struct Content {
+    pub(crate) rules: Rules,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Content {
+    pub(crate) fn errors(&self) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .count()
+    }
+}
+
+/// The rules that the configuration names, compiled. Mistakes do not stop the other rules.
+pub(crate) fn load(config: &RulesConfig) -> Result<Content> {
+    let mut files = Vec::new();
+    if config.built_in {
+        files.extend(built_in());
+    }
+    for folder in &config.folders {
+        files.extend(read_folder(folder)?);
+    }
+    Ok(compile(files))
+}
+
+/// A folder alone, or the built-in rules when there is none.
+pub(crate) fn load_folder(folder: Option<&Path>) -> Result<Content> {
+    Ok(compile(files_of(folder)?))
+}
+
+pub(crate) fn files_of(folder: Option<&Path>) -> Result<Vec<RuleFile>> {
+    match folder {
+        Some(folder) => read_folder(folder),
+        None => Ok(built_in().collect()),
+    }
+}
+
+fn built_in() -> impl Iterator<Item = RuleFile> {
+    BUILT_IN
+        .iter()
+        .map(|(path, text)| RuleFile::new(*path, *text))
+}
+
+fn compile(files: Vec<RuleFile>) -> Content {
+    let data: Vec<DataFile> = files
+        .iter()
+        .filter(|f| f.path.split('/').any(|part| part == "data"))
+        .map(|f| DataFile {
+            name: f.name().to_owned(),
+            bytes: f.text.clone().into_bytes(),
+        })
+        .collect();
+    let (rules, diagnostics) = Rules::load(files, &data);
+    Content { rules, diagnostics }
+}
+
+/// Every readable text below `folder`, in a stable order; test samples are left where they are.
+fn read_folder(folder: &Path) -> Result<Vec<RuleFile>> {
+    let mut paths = Vec::new();
+    collect(folder, 0, &mut paths)?;
+    paths.sort();
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let size = fs::metadata(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .len();
+        if size > limits::RULE_FILE_BYTES_MAX as u64 {
+            bail!(
+                "{}: {size} bytes; a rule file has at most {}",
+                path.display(),
+                limits::RULE_FILE_BYTES_MAX
+            );
+        }
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        files.push(RuleFile::new(path.display().to_string(), text));
+    }
+    Ok(files)
+}
+
+fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+    let listing = fs::read_dir(folder)
+        .with_context(|| format!("cannot read the rules folder {}", folder.display()))?;
+    for entry in listing {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            if depth < DEPTH_MAX && name != "test" && name != "tests" {
+                collect(&path, depth + 1, paths)?;
+            }
+        } else if paths.len() < FILES_MAX {
+            paths.push(path);
+        } else {
+            bail!("{}: more than {FILES_MAX} files", folder.display());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! How the command line speaks to a running guard: one JSON object each way over a Unix socket in
+//! the state folder.
+//!
+//! The guard thread never waits for a client or for the disk: a connection has its own thread,
+//! which hands the request to the guard, gets back what was done and what is to be recorded,
+//! waits for the record itself, and only then answers. So an answer with an index is an
+//! acknowledged entry.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use model::{Entry, Prefix, RefusalReason};
+use serde::{Deserialize, Serialize};
+use store::Recorder;
+
+const REQUEST_BYTES_MAX: u64 = 64 << 10;
+const CONNECTIONS_MAX: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    Ban {
+        prefix: Prefix,
+        seconds: u64,
+        reason: String,
+        by: String,
+    },
+    Status,
+    /// `prefix` absent: all.
+    Unban {
+        prefix: Option<Prefix>,
+        by: String,
+    },
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    /// What went wrong, with what to do; absent when all went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<RefusalReason>,
+    /// In the kernel now (`false`: observe mode).
+    #[serde(default)]
+    pub(crate) enforced: bool,
+    /// Bans made or lifted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prefixes: Vec<Prefix>,
+    /// Ledger index of the last entry this request led to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<serde_json::Value>,
+}
+
+/// A request on its way to the guard, with the way back.
+pub(crate) struct Pending {
+    pub(crate) request: Request,
+    pub(crate) answer: Sender<(Reply, Vec<Entry>)>,
+}
+
+pub(crate) fn socket_path(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+//------------ The guard's side ----------------------------------------------
+
+/// Listens in `state`; each request rings `doorbell` after it was queued.
+pub(crate) fn serve(
+    state: &Path,
+    doorbell: UnixStream,
+    recorder: Arc<Recorder>,
+) -> Result<Receiver<Pending>> {
+    let path = socket_path(state);
+    // The state folder's lock is ours, so a socket here is a dead guard's.
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let (sender, receiver) = bounded(CONNECTIONS_MAX);
+    let shared = Arc::new((sender, doorbell, recorder));
+    thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if Arc::strong_count(&shared) > CONNECTIONS_MAX {
+                    continue;
+                }
+                let shared = Arc::clone(&shared);
+                // A client that goes away or a thread that cannot start costs the guard nothing.
+                thread::Builder::new()
+                    .name("control-client".into())
+                    .spawn(move || converse(&stream, &shared).ok())
+                    .ok();
+            }
+        })?;
+    Ok(receiver)
+}
+
+fn converse(
+    stream: &UnixStream,
+    (sender, doorbell, recorder): &(Sender<Pending>, UnixStream, Arc<Recorder>),
+) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let reply = match serde_json::from_str(&line) {
+        Ok(request) => pass_on(request, sender, doorbell, recorder),
+        Err(e) => Reply {
+            error: Some(format!("not a request: {e}")),
+            ..Reply::default()
+        },
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    text.push(b'\n');
+    let mut out = stream;
+    out.write_all(&text)?;
+    Ok(())
+}
+
+fn pass_on(
+    request: Request,
+    sender: &Sender<Pending>,
+    mut doorbell: &UnixStream,
+    recorder: &Recorder,
+) -> Reply {
+    let (answer, wait) = bounded(1);
+    let failed = |why: &str| Reply {
+        error: Some(why.to_owned()),
+        ..Reply::default()
+    };
+    if sender
+        .send_timeout(Pending { request, answer }, PATIENCE)
+        .is_err()
+    {
+        return failed("the guard is too busy; try again");
+    }
+    doorbell.write_all(&[1]).ok();
+    let Ok((mut reply, entries)) = wait.recv_timeout(PATIENCE) else {
+        return failed("the guard did not answer in time; see its log");
+    };
+    if !entries.is_empty() {
+        match recorder.record_and_wait(entries) {
+            Ok(appended) => reply.index = appended.last().map(|a| a.index),
+            Err(e) => {
+                reply.error = Some(format!("done, but not recorded: {e}"));
+            }
+        }
+    }
+    reply
+}
+
+//------------ The command line's side ---------------------------------------
+
+/// Asks the guard that runs on `state`; `None` when none does.
+pub(crate) fn ask(state: &Path, request: &Request) -> Result<Option<Reply>> {
+    let path = socket_path(state);
+    let mut stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(e) => match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => return Ok(None),
+            io::ErrorKind::PermissionDenied => {
+                bail!(
+                    "{}: permission denied; run as the user the guard runs as (sudo)",
+                    path.display()
+                )
+            }
+            _ => return Err(e).with_context(|| format!("cannot connect to {}", path.display())),
+        },
+    };
+    stream.set_read_timeout(Some(PATIENCE * 3))?;
+    let mut text = serde_json::to_vec(request)?;
+    text.push(b'\n');
+    stream.write_all(&text)?;
+    let mut line = String::new();
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .context("no answer from the guard")?;
+    serde_json::from_str(&line)
+        .map(Some)
+        .context("the guard's answer cannot be read")
+}

@@ -1,0 +1,46 @@
+//! Keeps what is known of this machine fresh, beside the guard's thread: reading `/proc` takes
+//! longer than a ban may.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use model::HostFacts;
+
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// The latest facts; cheap to ask.
+#[derive(Clone)]
+pub(crate) struct Facts(Arc<Mutex<Arc<HostFacts>>>);
+
+impl Facts {
+    /// Gathers once, then keeps gathering in the background for the life of the process.
+    pub(crate) fn watch() -> std::io::Result<Self> {
+        let facts = Self(Arc::new(Mutex::new(Arc::new(gather()))));
+        let shared = facts.clone();
+        thread::Builder::new().name("facts".into()).spawn(move || {
+            loop {
+                thread::sleep(REFRESH);
+                let fresh = Arc::new(gather());
+                *shared.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+            }
+        })?;
+        Ok(facts)
+    }
+
+    pub(crate) fn latest(&self) -> Arc<HostFacts> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub(crate) fn gather() -> HostFacts {
+    let session = std::env::var("SSH_CONNECTION").ok();
+    sense::host::facts(
+        Path::new("/proc"),
+        Path::new("/etc/resolv.conf"),
+        session.as_deref(),
+    )
+}

@@ -1,0 +1,507 @@
+//! The guard: the whole way of a line on one machine, in one thread.
+//!
+//! ```text
+//! sensors -> engine -> policy -> shield (kernel) ; recorder, feed and journal come after
+//! ```
+//!
+//! Nothing in the way to the kernel waits for the disk or the network. Everything that may be
+//! slow (the record, the terminal, `/proc`, clients of the control socket) has a thread of its
+//! own and a bounded queue before it.
+
+mod memory;
+mod reload;
+mod signals;
+mod startup;
+
+pub(crate) use startup::MEMORY;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use crossbeam_channel::Receiver;
+use decide::{Policy, Verdict};
+use detect::engine::{Clock, Engine, Outcome};
+use enforce::{Applied, KernelChange};
+use model::{
+    Alert, AlertId, Batch, Command, Decision, Entry, LineOrigin, Notice, Origin, Prefix, Release,
+    Stop, Timestamp,
+};
+use sense::{Sensors, Wake};
+use store::{IntakeJournal, Recorder};
+
+use crate::{
+    cli::RunArgs,
+    clock,
+    control::{Pending, Reply, Request},
+    exit::Exit,
+    facts::Facts,
+    feed::{Feed, Happening},
+    shield::Shield,
+    status::Status,
+};
+
+/// Longest sleep: the upper bound on how late a timer of ours may fire.
+const NAP: Duration = Duration::from_secs(1);
+/// Least journal that is worth a new snapshot.
+const JOURNAL_BYTES: u64 = 8 << 20;
+/// Against changes that no notification told of.
+const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+
+/// Tokens of the descriptors that wake the sensors.
+mod token {
+    pub(super) const CONTROL: u32 = 1;
+    pub(super) const KERNEL: u32 = 2;
+    pub(super) const SIGNAL: u32 = 3;
+}
+
+pub(crate) fn run(arguments: &RunArgs) -> Result<Exit> {
+    let mut guard = startup::start(arguments)?;
+    let outcome = guard.watch(arguments.until_end);
+    let degraded = !guard.shield.enforces() && !arguments.observe;
+    guard.stop(match &outcome {
+        Ok(reason) => reason,
+        Err(_) => "a fault",
+    });
+    outcome?;
+    Ok(if degraded {
+        Exit::Degraded
+    } else {
+        Exit::Success
+    })
+}
+
+/// Owns all state of a running guard. One thread, no locks.
+pub(crate) struct Guard {
+    sensors: Sensors,
+    engine: Engine,
+    policy: Policy,
+    shield: Shield,
+    facts: Facts,
+    recorder: Arc<Recorder>,
+    journal: IntakeJournal,
+    journal_failures: u64,
+    /// Size of the last snapshot: the next one waits until the journal is worth it.
+    snapshot_bytes: u64,
+    feed: Feed,
+    control: Receiver<Pending>,
+    bell: signals::Bell,
+    signals: signals::Signals,
+    reload: reload::Reload,
+    started: Timestamp,
+    next_reconcile: Timestamp,
+    /// Lines that were there before us are being read; see [`Shield::fill`].
+    catching_up: bool,
+    /// Alerts that were on the ledger at the start: lines read again may give them again.
+    known: BTreeSet<AlertId>,
+}
+
+impl Guard {
+    /// The whole way of a line, until a signal or the end of all input.
+    fn watch(&mut self, until_end: bool) -> Result<&'static str> {
+        let mut batch = Batch::default();
+        loop {
+            let wake = self.sensors.next_batch(&mut batch, self.nap())?;
+            let now = clock::now();
+            if !batch.is_empty() {
+                self.process(&batch, now);
+            }
+            match wake {
+                Wake::Lines => {}
+                Wake::Timeout => self.caught_up(now),
+                Wake::Finished if until_end => return Ok("end of input"),
+                Wake::Finished => std::thread::sleep(NAP),
+                Wake::Signalled(token::CONTROL) => self.serve_requests(now),
+                Wake::Signalled(token::KERNEL) => self.kernel_changed(now),
+                Wake::Signalled(_) => match self.signals.take() {
+                    signals::Wish::Stop => return Ok("signal"),
+                    signals::Wish::Reload => self.reload(now),
+                    signals::Wish::Nothing => {}
+                },
+            }
+            self.tick(now);
+        }
+    }
+
+    fn process(&mut self, batch: &Batch, now: Timestamp) {
+        let mut alerts = Vec::new();
+        let mut counted = Vec::new();
+        for record in batch.iter() {
+            let sources = self.sensors.sources();
+            let Some(source) = sources.get(record.meta.source.0 as usize) else {
+                continue;
+            };
+            let clock = clock_for(&record.meta.origin, record.meta.catch_up, now);
+            let before = alerts.len();
+            let outcome = self.engine.observe(&record, source, clock, &mut alerts);
+            if matches!(outcome, Outcome::Parsed { poured } if poured > 0) {
+                counted.push(memory::encode_line(&record, source, clock));
+            }
+            if alerts.len() > before {
+                // The ban does not wait for the rest of the batch.
+                let fresh = alerts.split_off(before);
+                self.act_on(fresh, now);
+            }
+        }
+        self.remember(counted);
+    }
+
+    /// Alert to kernel, then everything that may take its time.
+    fn act_on(&mut self, mut alerts: Vec<Alert>, now: Timestamp) {
+        if self.catching_up {
+            alerts.retain(|a| !self.known.contains(&a.id));
+        }
+        let facts = self.facts.latest();
+        let verdicts = self.policy.judge(&alerts, &facts, now);
+        let mut entries: Vec<Entry> = alerts.iter().cloned().map(Entry::Alert).collect();
+        let enforced = self.carry_out(&verdicts, now);
+        for alert in alerts {
+            self.feed.say(now, Happening::Alert(Box::new(alert)));
+        }
+        entries.extend(self.tell(verdicts, enforced, now));
+        self.recorder.offer(entries);
+    }
+
+    /// Puts verdicts into the kernel in one batch; when it had them, if it has them.
+    fn carry_out(&mut self, verdicts: &[Verdict], now: Timestamp) -> Option<Timestamp> {
+        let mut changes: Vec<KernelChange> = Vec::new();
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Ban(d) => match self.shield.ban(d.prefix, d.until, now) {
+                    Ok(more) => changes.extend(more),
+                    Err(e) => self.notice(now, "ban_table_full", e.to_string(), vec![d.prefix]),
+                },
+                Verdict::Supersede(r) => changes.extend(self.shield.release(r.prefix, now)),
+                Verdict::Notice(_) | Verdict::Refuse(_) => {}
+            }
+        }
+        self.apply(&changes, now).then(clock::now)
+    }
+
+    fn apply(&mut self, changes: &[KernelChange], now: Timestamp) -> bool {
+        match self.shield.apply(changes) {
+            Ok(()) => self.shield.enforces(),
+            Err(e) => {
+                let touched = changes.iter().map(KernelChange::prefix).collect();
+                self.notice(
+                    now,
+                    "kernel_refused",
+                    format!("the kernel did not take a change: {e}"),
+                    touched,
+                );
+                false
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        verdicts: Vec<Verdict>,
+        in_kernel: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(verdicts.len());
+        for verdict in verdicts {
+            let (happening, entry) = match verdict {
+                Verdict::Ban(decision) => (
+                    Happening::Ban {
+                        decision: decision.clone(),
+                        in_kernel,
+                    },
+                    Entry::Decision(decision),
+                ),
+                Verdict::Refuse(r) => (Happening::Refused(r.clone()), Entry::Refusal(r)),
+                Verdict::Supersede(r) => (Happening::Release(r.clone()), Entry::Release(r)),
+                Verdict::Notice(n) => (Happening::Notice(n.clone()), Entry::Notice(n)),
+            };
+            self.feed.say(now, happening);
+            entries.push(entry);
+        }
+        entries
+    }
+
+    fn notice(&self, now: Timestamp, code: &str, text: String, prefixes: Vec<Prefix>) {
+        let notice = Notice {
+            at: now,
+            code: code.to_owned(),
+            text,
+            prefixes,
+        };
+        self.feed.say(now, Happening::Notice(notice.clone()));
+        self.recorder.offer(vec![Entry::Notice(notice)]);
+    }
+
+    /// Writes down what counted and how far we have read; see [`memory`].
+    fn remember(&mut self, counted: Vec<Vec<u8>>) {
+        let changes = self.sensors.take_position_changes();
+        let mut records: Vec<&[u8]> = counted.iter().map(Vec::as_slice).collect();
+        let positions = memory::encode_positions(&changes);
+        if !changes.is_empty() {
+            records.push(&positions);
+        }
+        if records.is_empty() {
+            return;
+        }
+        if self.journal.append(&records).is_err() {
+            // Detection goes on; after a crash these lines may count twice. Shown by `status`.
+            self.journal_failures += 1;
+        }
+        let written = self.journal.bytes_since_snapshot();
+        if written > JOURNAL_BYTES.max(self.snapshot_bytes * 2) {
+            self.snapshot();
+        }
+    }
+
+    fn snapshot(&mut self) {
+        let snapshot = memory::encode_snapshot(self.sensors.positions(), &self.engine.snapshot());
+        self.snapshot_bytes = snapshot.len() as u64;
+        if self.journal.compact(&snapshot).is_err() {
+            self.journal_failures += 1;
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        let mut alerts = Vec::new();
+        self.engine.tick(now, &mut alerts);
+        if !alerts.is_empty() {
+            self.act_on(alerts, now);
+        }
+        let verdicts = self.policy.tick(now);
+        if !verdicts.is_empty() {
+            let enforced = self.carry_out(&verdicts, now);
+            let entries = self.tell(verdicts, enforced, now);
+            self.recorder.offer(entries);
+        }
+        match self.shield.tick(now) {
+            Ok(applied) => self.repaired(applied, now),
+            Err(e) => self.notice(
+                now,
+                "kernel_refused",
+                format!("cannot reconcile: {e}"),
+                Vec::new(),
+            ),
+        }
+        if now >= self.next_reconcile && self.shield.is_small() {
+            self.reconcile(now);
+        }
+        for problem in self.sensors.take_problems() {
+            self.notice(now, "source_problem", problem.to_string(), Vec::new());
+        }
+    }
+
+    /// Every line that waited for us was read: what the kernel still holds beyond our bans is
+    /// nobody's.
+    fn caught_up(&mut self, now: Timestamp) {
+        if self.catching_up {
+            self.catching_up = false;
+            self.known.clear();
+            if self.shield.may_hold_strangers() {
+                self.reconcile(now);
+            }
+        }
+    }
+
+    fn kernel_changed(&mut self, now: Timestamp) {
+        if self.shield.foreign_change() {
+            self.reconcile(now);
+        }
+    }
+
+    fn reconcile(&mut self, now: Timestamp) {
+        self.next_reconcile = now.plus(RECONCILE_EVERY);
+        match self.shield.reconcile(now) {
+            Ok(applied) => self.repaired(applied, now),
+            Err(e) => self.notice(
+                now,
+                "kernel_refused",
+                format!("cannot reconcile: {e}"),
+                Vec::new(),
+            ),
+        }
+    }
+
+    fn repaired(&self, applied: Applied, now: Timestamp) {
+        let Applied {
+            added,
+            updated,
+            removed,
+            ..
+        } = applied;
+        if added + updated + removed > 0 {
+            let text = format!(
+                "the kernel's set was not as it should be: {added} bans put back, {updated} ends \
+                 corrected, {removed} strangers taken out"
+            );
+            self.notice(now, "kernel_drift", text, Vec::new());
+        }
+    }
+
+    fn nap(&self) -> Duration {
+        let now = clock::now();
+        let due = [
+            self.engine.poll_timeout(),
+            self.policy.poll_timeout(),
+            self.shield.poll_timeout(),
+        ];
+        due.into_iter()
+            .flatten()
+            .min()
+            .map_or(NAP, |at| at.since(now).clamp(Duration::from_millis(1), NAP))
+    }
+
+    fn stop(mut self, reason: &str) {
+        let now = clock::now();
+        self.snapshot();
+        self.recorder.offer(vec![Entry::Stop(Stop {
+            at: now,
+            reason: reason.to_owned(),
+        })]);
+        self.feed.finish();
+        // A control client that still waits for its record holds the recorder a moment longer.
+        let mut recorder = self.recorder;
+        for _ in 0..200 {
+            match Arc::try_unwrap(recorder) {
+                Ok(last) => {
+                    last.stop();
+                    return;
+                }
+                Err(shared) => recorder = shared,
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// The control socket's side of the guard.
+impl Guard {
+    fn serve_requests(&mut self, now: Timestamp) {
+        self.bell.hush();
+        while let Ok(pending) = self.control.try_recv() {
+            let answer = match pending.request {
+                Request::Ban {
+                    prefix,
+                    seconds,
+                    reason,
+                    by,
+                } => self.ban(prefix, Duration::from_secs(seconds), &reason, by, now),
+                Request::Unban { prefix, by } => self.unban(prefix, by, now),
+                Request::Status => (self.status(now), Vec::new()),
+            };
+            // The client may have gone; what was done stays done and recorded.
+            if let Err(lost) = pending.answer.send(answer) {
+                self.recorder.offer(lost.into_inner().1);
+            }
+        }
+    }
+
+    fn ban(
+        &mut self,
+        prefix: Prefix,
+        duration: Duration,
+        reason: &str,
+        by: String,
+        now: Timestamp,
+    ) -> (Reply, Vec<Entry>) {
+        let line = format!(
+            "ban {prefix} --for {}s --reason {reason:?}",
+            duration.as_secs()
+        );
+        let command = Entry::Command(Command {
+            at: now,
+            by: by.clone(),
+            line,
+        });
+        let facts = self.facts.latest();
+        let verdict = self.policy.request(
+            prefix,
+            duration,
+            reason,
+            Origin::Operator { name: by },
+            &facts,
+            now,
+        );
+        let mut reply = Reply::default();
+        match &verdict {
+            Verdict::Ban(Decision { prefix, .. }) => reply.prefixes.push(*prefix),
+            Verdict::Refuse(r) => reply.refused = Some(r.reason.clone()),
+            Verdict::Notice(n) => reply.error = Some(n.text.clone()),
+            Verdict::Supersede(_) => {}
+        }
+        let verdicts = vec![verdict];
+        let enforced = self.carry_out(&verdicts, now);
+        reply.enforced = enforced.is_some();
+        let mut entries = vec![command];
+        entries.extend(self.tell(verdicts, enforced, now));
+        (reply, entries)
+    }
+
+    fn unban(&mut self, prefix: Option<Prefix>, by: String, now: Timestamp) -> (Reply, Vec<Entry>) {
+        let line = prefix.map_or_else(|| "unban --all".to_owned(), |p| format!("unban {p}"));
+        let mut entries = vec![Entry::Command(Command {
+            at: now,
+            by: by.clone(),
+            line,
+        })];
+        let origin = Origin::Operator { name: by };
+        let released: Vec<Release> = match prefix {
+            Some(prefix) => self.policy.release(prefix, &origin, now),
+            None => self.policy.release_all(&origin, now),
+        };
+        let mut changes = Vec::new();
+        for release in &released {
+            changes.extend(self.shield.release(release.prefix, now));
+        }
+        let enforced = self.apply(&changes, now);
+        let prefixes = released.iter().map(|r| r.prefix).collect();
+        for release in released {
+            self.feed.say(now, Happening::Release(release.clone()));
+            entries.push(Entry::Release(release));
+        }
+        (
+            Reply {
+                enforced,
+                prefixes,
+                ..Reply::default()
+            },
+            entries,
+        )
+    }
+
+    fn status(&mut self, now: Timestamp) -> Reply {
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started,
+            at: now,
+            mode: if self.shield.enforces() {
+                "enforce"
+            } else {
+                "observe"
+            }
+            .to_owned(),
+            observing_because: self.shield.observing_because().map(str::to_owned),
+            bans: self.shield.len() as u64,
+            dropped: self.shield.counters().as_ref().map(Into::into),
+            sources: crate::status::sources(&self.sensors),
+            engine: self.engine.stats().into(),
+            policy: self.policy.stats().into(),
+            recorder: self.recorder.status().into(),
+            journal_failures: self.journal_failures,
+            feed_lines_dropped: self.feed.dropped(),
+        };
+        Reply {
+            status: serde_json::to_value(status).ok(),
+            ..Reply::default()
+        }
+    }
+}
+
+/// Lines that waited for us count by their own time, so that an hour of attempts does not look
+/// like a burst. Only files keep lines; everything else is as fresh as its arrival.
+const fn clock_for(origin: &LineOrigin, catch_up: bool, now: Timestamp) -> Clock {
+    match origin {
+        LineOrigin::File { .. } | LineOrigin::Journal { .. } if catch_up => Clock::Recording,
+        LineOrigin::File { .. }
+        | LineOrigin::Journal { .. }
+        | LineOrigin::Network { .. }
+        | LineOrigin::Stream { .. } => Clock::Live { now },
+    }
+}

@@ -1,0 +1,303 @@
+//! From nothing to a running guard, in the order that keeps bans in force: state first, then the
+//! kernel, then the sources.
+
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use decide::Policy;
+use detect::engine::{Engine, EngineOptions};
+use model::{Alert, AlertId, Entry, Start, Timestamp};
+use sense::{Positions, Sensors, SourceProblem, SourceSpec, discover};
+use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
+
+use super::{Guard, RECONCILE_EVERY, memory, reload::Reload, signals, token};
+use crate::{
+    cli::RunArgs,
+    clock,
+    config::Config,
+    content::{self, Content},
+    control,
+    facts::Facts,
+    feed::{Feed, Style},
+    shield::Shield,
+    state,
+};
+
+const KNOWN_MAX: usize = 10_000;
+/// How far back decisions matter to a policy: offenders are not remembered longer.
+pub(crate) const MEMORY: Duration = Duration::from_secs(90 * 86_400);
+
+pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
+    let config = Config::load(arguments.config.as_deref()).map_err(|d| anyhow!("{d}"))?;
+    let loaded = content::load(&config.rules)?;
+    announce_content(&loaded);
+    let dir = state::folder(arguments.state.state.as_deref().or(config.state.as_deref()))?;
+    let store = open_store(&dir, &config)?;
+    let now = clock::now();
+
+    let mut policy =
+        Policy::new(config.policy()).map_err(|e| anyhow!("{}: {e}", config_name(arguments)))?;
+    let facts = Facts::watch().context("cannot start the thread that gathers host facts")?;
+    let mut shield = Shield::open(&config.enforce, arguments.observe);
+    let restored = restore_bans(&store, &mut policy, &mut shield, now)?;
+    let known = known_alerts(&store)?;
+    let recorder = Arc::new(Recorder::start(store, Box::new(report_recorder))?);
+
+    let (journal, recovered) = IntakeJournal::open(&dir)
+        .with_context(|| format!("cannot open the intake journal in {}", dir.display()))?;
+    let options = EngineOptions {
+        buckets_max: config.limits.buckets,
+        ..EngineOptions::default()
+    };
+    let mut engine = Engine::new(loaded.rules, options);
+    let (positions, replayed) = recall(&mut engine, recovered);
+
+    let specs = sources(&config);
+    let (mut sensors, problems) = Sensors::open(specs, &positions)?;
+    announce_sources(&sensors, &problems);
+    let (bell, button) = signals::Bell::hang()?;
+    let wishes = signals::Signals::listen()?;
+    wake_on(&mut sensors, &bell, &wishes, &shield)?;
+    let control = control::serve(&dir, button, Arc::clone(&recorder))?;
+    let style = if arguments.json {
+        Style::Json
+    } else {
+        Style::Human
+    };
+
+    let mut guard = Guard {
+        sensors,
+        engine,
+        policy,
+        shield,
+        facts,
+        recorder,
+        journal,
+        journal_failures: 0,
+        snapshot_bytes: 0,
+        feed: Feed::start(style)?,
+        control,
+        bell,
+        signals: wishes,
+        reload: Reload::new(arguments),
+        started: now,
+        next_reconcile: now.plus(RECONCILE_EVERY),
+        catching_up: true,
+        known,
+    };
+    guard.record_start(restored);
+    if !replayed.is_empty() {
+        guard.act_on(replayed, now);
+    }
+    guard.fill(now);
+    guard.announce_mode();
+    Ok(guard)
+}
+
+fn config_name(arguments: &RunArgs) -> String {
+    let path = arguments
+        .config
+        .as_deref()
+        .unwrap_or_else(|| Path::new(crate::config::DEFAULT_PATH));
+    path.display().to_string()
+}
+
+fn open_store(dir: &PathBuf, config: &Config) -> Result<Store> {
+    let options = StoreOptions {
+        origin: config.ledger.origin.clone(),
+        durability: Durability::PowerLoss,
+    };
+    Store::open(dir, options)
+        .with_context(|| format!("cannot open the state folder {}", dir.display()))
+}
+
+/// Bans outlive the process: those in force go back to policy and kernel.
+fn restore_bans(
+    store: &Store,
+    policy: &mut Policy,
+    shield: &mut Shield,
+    now: Timestamp,
+) -> Result<u64> {
+    let decisions = store.decisions(now.minus(MEMORY))?;
+    policy.restore(&decisions, now);
+    let mut restored = 0;
+    for ban in store.bans(now)? {
+        let decision = ban.decision;
+        if shield.ban(decision.prefix, decision.until, now).is_ok() {
+            restored += 1;
+        }
+    }
+    Ok(restored)
+}
+
+/// The newest alerts on the ledger. Only those of the last batch before a crash can come again.
+fn known_alerts(store: &Store) -> Result<BTreeSet<AlertId>> {
+    let filter = AlertFilter {
+        limit: KNOWN_MAX,
+        ..AlertFilter::default()
+    };
+    Ok(store
+        .alerts(&filter)?
+        .into_iter()
+        .map(|a| a.alert.id)
+        .collect())
+}
+
+/// Detection as it was: the snapshot, then the lines that counted since. Alerts that come out
+/// again are returned; the ledger knows those it has.
+fn recall(engine: &mut Engine, recovered: store::Recovered) -> (Positions, Vec<Alert>) {
+    if let Some(damage) = &recovered.damage {
+        eprintln!("posse: the intake journal was damaged: {damage}");
+    }
+    let mut positions = Positions::default();
+    if let Some(bytes) = &recovered.snapshot {
+        match memory::decode_snapshot(bytes) {
+            Ok((known, state)) => {
+                positions = known;
+                if let Err(e) = engine.restore(state) {
+                    eprintln!("posse: detection starts with empty buckets: {e}");
+                }
+            }
+            Err(e) => eprintln!("posse: the snapshot of detection cannot be read: {e:#}"),
+        }
+    }
+    let mut alerts = Vec::new();
+    for record in recovered.since {
+        match memory::decode(&record) {
+            Ok(memory::Remembered::Line(line)) => {
+                line.with(|record, source, clock| {
+                    engine.observe(record, source, clock, &mut alerts)
+                });
+            }
+            Ok(memory::Remembered::Positions(changes)) => {
+                changes
+                    .into_iter()
+                    .for_each(|change| positions.apply(change));
+            }
+            Err(e) => eprintln!("posse: a record of the intake journal cannot be read: {e:#}"),
+        }
+    }
+    (positions, alerts)
+}
+
+/// What the configuration names, else what this machine has.
+pub(super) fn sources(config: &Config) -> Vec<SourceSpec> {
+    let named = config.sources();
+    if !named.is_empty() {
+        return named;
+    }
+    discover::usual_sources(Path::new("/"))
+        .into_iter()
+        .filter(|c| c.verdict == discover::Verdict::Watch)
+        .map(|c| c.spec)
+        .collect()
+}
+
+pub(super) fn wake_on(
+    sensors: &mut Sensors,
+    bell: &signals::Bell,
+    wishes: &signals::Signals,
+    shield: &Shield,
+) -> Result<()> {
+    use std::os::fd::AsFd as _;
+    sensors.add_wake_fd(bell.as_fd(), token::CONTROL)?;
+    for descriptor in wishes.descriptors() {
+        sensors.add_wake_fd(descriptor, token::SIGNAL)?;
+    }
+    if let Some(monitor) = shield.monitor() {
+        sensors.add_wake_fd(monitor, token::KERNEL)?;
+    }
+    Ok(())
+}
+
+pub(super) fn announce_content(content: &Content) {
+    for diagnostic in &content.diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    let rules = content.rules.entries().len();
+    match content.errors() {
+        0 => eprintln!("posse: {rules} rules loaded"),
+        n => eprintln!("posse: {rules} rules loaded, {n} mistakes in rule files (see above)"),
+    }
+}
+
+pub(super) fn announce_sources(sensors: &Sensors, problems: &[SourceProblem]) {
+    for source in sensors.sources() {
+        eprintln!("posse: watching {} ({})", source.name, source.kind());
+    }
+    for problem in problems {
+        eprintln!("posse: not watching {problem}");
+    }
+    if sensors.sources().is_empty() {
+        eprintln!(
+            "posse: no log source is being watched. `posse doctor` explains what was looked for; \
+             name sources in posse.toml ([[source]])."
+        );
+    }
+}
+
+fn report_recorder(event: store::RecorderEvent) {
+    match event {
+        store::RecorderEvent::Recorded { .. } => {}
+        store::RecorderEvent::Paused { cause } => {
+            eprintln!("posse: RECORDING PAUSED, bans go on: {cause}");
+        }
+        store::RecorderEvent::Resumed => eprintln!("posse: recording resumed"),
+        store::RecorderEvent::Lost { entries, cause } => {
+            eprintln!("posse: {entries} entries could not be recorded: {cause}");
+        }
+    }
+}
+
+impl Guard {
+    fn record_start(&self, bans_restored: u64) {
+        let start = Start {
+            at: self.started,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            rules_hash: self.engine.rules_hash().to_owned(),
+            mode: if self.shield.enforces() {
+                "enforce"
+            } else {
+                "observe"
+            }
+            .to_owned(),
+            sources: self
+                .sensors
+                .sources()
+                .iter()
+                .map(|s| s.name.clone())
+                .collect(),
+            bans_restored,
+        };
+        self.recorder.offer(vec![Entry::Start(start)]);
+    }
+
+    fn fill(&mut self, now: Timestamp) {
+        if let Err(e) = self.shield.fill(now) {
+            self.notice(
+                now,
+                "kernel_refused",
+                format!("cannot load the bans: {e}"),
+                Vec::new(),
+            );
+        }
+    }
+
+    fn announce_mode(&self) {
+        let bans = self.shield.len();
+        match self.shield.observing_because() {
+            None => eprintln!("posse: ENFORCING: bans go to the kernel; {bans} in force"),
+            Some(why) => eprintln!(
+                "posse: OBSERVE MODE: nothing is banned. Reason: {why}. \
+                 Detection, decisions and the record work."
+            ),
+        }
+        std::io::stderr().flush().ok();
+    }
+}

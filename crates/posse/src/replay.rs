@@ -1,0 +1,333 @@
+//! `posse replay`: the same engine over recorded logs, in the recording's own time.
+
+use std::{collections::BTreeMap, io::Write, ops::ControlFlow, path::Path};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use decide::{Policy, PolicyConfig, Verdict};
+use detect::engine::{Clock, Engine, EngineOptions};
+use model::{Alert, Batch, Entry, HostFacts, SourceId, SourceInfo, Timestamp};
+use serde_json::json;
+use store::{Durability, Store, StoreOptions};
+
+use crate::{
+    cli::ReplayArgs,
+    config::Config,
+    content,
+    exit::Exit,
+    ledger_command::{progress, show},
+    what_if::WhatIf,
+};
+
+/// Entries written to the ledger in one go.
+const RECORD_BATCH: usize = 4_096;
+
+pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
+    let config = match &arguments.config {
+        Some(path) => Config::load(Some(path)).map_err(|d| anyhow!("{d}"))?,
+        None => Config::default(),
+    };
+    let loaded = match &arguments.rules {
+        Some(folder) => content::load_folder(Some(folder))?,
+        None => content::load(&config.rules)?,
+    };
+    for diagnostic in &loaded.diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    let mistakes = loaded.errors();
+    let options = EngineOptions {
+        buckets_max: config.limits.buckets,
+        ..EngineOptions::default()
+    };
+    let engine = Engine::new(loaded.rules, options);
+    let mut replay = Replay {
+        what_if: arguments.what_if.then(|| WhatIf::new(&engine)),
+        engine,
+        judge: Judge::new(arguments, &config.policy())?,
+        record: arguments.record.as_deref().map(Record::open).transpose()?,
+        printed: if arguments.quiet || arguments.what_if {
+            Print::Nothing
+        } else {
+            print_of(arguments)
+        },
+        counts: BTreeMap::new(),
+        last: Timestamp::EPOCH,
+    };
+    for path in &arguments.files {
+        let kind = match &arguments.kind {
+            Some(kind) => kind.clone(),
+            None => guess(path)?.to_owned(),
+        };
+        replay.file(path, &kind, out)?;
+    }
+    replay.finish(arguments, out)?;
+    Ok(if mistakes > 0 {
+        Exit::Degraded
+    } else {
+        Exit::Success
+    })
+}
+
+/// One file, built-in rules, alerts for people: the drill's second half.
+pub(crate) fn replay_one(path: &Path, kind: &str, out: &mut dyn Write) -> Result<()> {
+    let loaded = content::load(&crate::config::RulesConfig::default())?;
+    let mut replay = Replay {
+        engine: Engine::new(loaded.rules, EngineOptions::default()),
+        judge: None,
+        what_if: None,
+        record: None,
+        printed: Print::Human,
+        counts: BTreeMap::new(),
+        last: Timestamp::EPOCH,
+    };
+    replay.file(path, kind, out)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Print {
+    Human,
+    Json,
+    Nothing,
+}
+
+const fn print_of(arguments: &ReplayArgs) -> Print {
+    if arguments.json {
+        Print::Json
+    } else {
+        Print::Human
+    }
+}
+
+struct Replay {
+    engine: Engine,
+    judge: Option<Judge>,
+    what_if: Option<WhatIf>,
+    record: Option<Record>,
+    printed: Print,
+    /// Alerts by rule.
+    counts: BTreeMap<String, u64>,
+    /// The newest time any alert spoke of.
+    last: Timestamp,
+}
+
+/// Turns alerts into decisions when someone wants to know them.
+struct Judge {
+    policy: Policy,
+    facts: HostFacts,
+}
+
+impl Judge {
+    fn new(arguments: &ReplayArgs, config: &PolicyConfig) -> Result<Option<Self>> {
+        if !arguments.what_if && arguments.record.is_none() {
+            return Ok(None);
+        }
+        // The recording may be another machine's: what this one is or has does not count.
+        Ok(Some(Self {
+            policy: Policy::new(config.clone())?,
+            facts: HostFacts::default(),
+        }))
+    }
+}
+
+impl Replay {
+    fn file(&mut self, path: &Path, kind: &str, out: &mut dyn Write) -> Result<()> {
+        let source = SourceInfo {
+            name: path.display().to_string(),
+            module: "file".into(),
+            labels: [("type".to_owned(), kind.to_owned())].into(),
+        };
+        let bar = (self.printed == Print::Nothing).then(|| progress("replaying"));
+        let mut outcome = Ok(());
+        let mut alerts = Vec::new();
+        sense::read_file(path, SourceId(0), &mut |batch, at| {
+            if let (Some(bar), Some(total)) = (&bar, at.bytes_total) {
+                show(bar, at.bytes_done, total);
+            }
+            self.batch(batch, &source, &mut alerts);
+            outcome = self.take(&mut alerts, out);
+            if outcome.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })
+        .with_context(|| format!("cannot replay {}", path.display()))?;
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        outcome
+    }
+
+    fn batch(&mut self, batch: &Batch, source: &SourceInfo, alerts: &mut Vec<Alert>) {
+        for record in batch.iter() {
+            match &mut self.what_if {
+                None => {
+                    self.engine
+                        .observe(&record, source, Clock::Recording, alerts);
+                }
+                Some(what_if) => {
+                    what_if.look_at(&record);
+                    self.engine
+                        .observe_traced(&record, source, Clock::Recording, alerts, what_if);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, alerts: &mut Vec<Alert>, out: &mut dyn Write) -> Result<()> {
+        for alert in alerts.drain(..) {
+            *self.counts.entry(alert.rule.clone()).or_default() += 1;
+            self.last = self.last.max(alert.last);
+            match self.printed {
+                Print::Human => writeln!(out, "{}  {}", alert.last, alert.message)?,
+                Print::Json => writeln!(out, "{}", serde_json::to_string(&alert)?)?,
+                Print::Nothing => {}
+            }
+            let mut entries = Vec::new();
+            if let Some(judge) = &mut self.judge {
+                let verdicts =
+                    judge
+                        .policy
+                        .judge(std::slice::from_ref(&alert), &judge.facts, alert.last);
+                if let Some(what_if) = &mut self.what_if {
+                    what_if.judged(&alert, &verdicts);
+                }
+                entries = verdicts.into_iter().map(entry_of).collect();
+            }
+            if let Some(record) = &mut self.record {
+                record.add(Entry::Alert(alert))?;
+                entries
+                    .into_iter()
+                    .try_for_each(|entry| record.add(entry))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, arguments: &ReplayArgs, out: &mut dyn Write) -> Result<()> {
+        if let Some(record) = &mut self.record {
+            record.flush()?;
+        }
+        if let Some(what_if) = &self.what_if {
+            return what_if.print(arguments.json, out);
+        }
+        let stats = self.engine.stats();
+        let total: u64 = self.counts.values().sum();
+        if arguments.json {
+            if arguments.quiet {
+                let line = json!({
+                    "lines": stats.lines, "alerts": total, "by_rule": self.counts,
+                    "invalid_utf8": stats.invalid_utf8,
+                });
+                writeln!(out, "{line}")?;
+            }
+            return Ok(());
+        }
+        writeln!(out, "{} lines, {total} alerts", stats.lines)?;
+        for (rule, count) in &self.counts {
+            writeln!(out, "  {count:>8}  {rule}")?;
+        }
+        if let Some(record) = &self.record {
+            writeln!(
+                out,
+                "recorded in {}: {} entries",
+                record.dir,
+                record.store.size()?
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn entry_of(verdict: Verdict) -> Entry {
+    match verdict {
+        Verdict::Ban(d) => Entry::Decision(d),
+        Verdict::Refuse(r) => Entry::Refusal(r),
+        Verdict::Supersede(r) => Entry::Release(r),
+        Verdict::Notice(n) => Entry::Notice(n),
+    }
+}
+
+/// A ledger of the replay's own.
+struct Record {
+    dir: String,
+    store: Store,
+    pending: Vec<Entry>,
+}
+
+impl Record {
+    fn open(dir: &Path) -> Result<Self> {
+        let options = StoreOptions {
+            origin: None,
+            durability: Durability::PowerLoss,
+        };
+        let store = Store::open(dir, options)
+            .with_context(|| format!("cannot record into {}", dir.display()))?;
+        Ok(Self {
+            dir: dir.display().to_string(),
+            store,
+            pending: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<()> {
+        self.pending.push(entry);
+        if self.pending.len() >= RECORD_BATCH {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.store.append(&self.pending, crate::clock::now())?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// By the names that distributions give their logs.
+fn guess(path: &Path) -> Result<&'static str> {
+    let whole = path.to_string_lossy().to_lowercase();
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let starts = |words: &[&str]| words.iter().any(|w| name.starts_with(w));
+    if starts(&[
+        "auth", "secure", "syslog", "messages", "mail", "daemon", "kern", "sshd",
+    ]) {
+        Ok("syslog")
+    } else if whole.contains("nginx") {
+        Ok("nginx")
+    } else if whole.contains("apache") || whole.contains("httpd") {
+        Ok("apache2")
+    } else {
+        bail!(
+            "{}: cannot tell what these lines are; add --type syslog, nginx, apache2, …",
+            path.display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_names_tell_the_type() {
+        assert_eq!(guess(Path::new("/var/log/auth.log.1")).unwrap(), "syslog");
+        assert_eq!(
+            guess(Path::new("/var/log/nginx/access.log")).unwrap(),
+            "nginx"
+        );
+        assert_eq!(
+            guess(Path::new("/var/log/httpd/error_log")).unwrap(),
+            "apache2"
+        );
+        assert!(
+            guess(Path::new("/tmp/x"))
+                .unwrap_err()
+                .to_string()
+                .contains("--type")
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! `posse rules …`: what detection is made of, whether it loads, and whether it does what it says.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::{
+    cli::RulesCommand,
+    content::{self, Content},
+    exit::Exit,
+};
+
+pub(crate) fn run(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit> {
+    match command {
+        RulesCommand::List { dir, json } => {
+            list(&content::load_folder(dir.as_deref())?, *json, out)
+        }
+        RulesCommand::Check { dir } => check(&content::load_folder(Some(dir))?, out),
+        RulesCommand::Test { dir } => crate::rules_test::run(dir.as_deref(), out),
+    }
+}
+
+fn list(content: &Content, as_json: bool, out: &mut dyn Write) -> Result<Exit> {
+    for rule in content.rules.entries() {
+        let kind = format!("{:?}", rule.kind).to_lowercase();
+        if as_json {
+            let line = json!({
+                "kind": kind, "name": rule.name, "file": rule.file,
+                "description": rule.description, "sha256": rule.hash,
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "{kind:<13} {:<36} {}", rule.name, rule.description)?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn check(content: &Content, out: &mut dyn Write) -> Result<Exit> {
+    for diagnostic in &content.diagnostics {
+        writeln!(out, "{diagnostic}")?;
+    }
+    let (loaded, errors) = (content.rules.entries().len(), content.errors());
+    writeln!(out, "{loaded} rules load, {errors} mistakes")?;
+    Ok(if errors == 0 {
+        Exit::Success
+    } else {
+        Exit::Usage
+    })
+}

@@ -1,0 +1,75 @@
+//! What a person meets: help, exit codes, errors that say what to do.
+
+use crate::support::{Site, posse, stderr, stdout};
+
+#[test]
+fn help_names_every_command() {
+    let help = stdout(&posse(&["--help"]));
+    for command in [
+        "run", "replay", "drill", "ban", "unban", "bans", "alerts", "status", "doctor", "ledger",
+        "rules",
+    ] {
+        assert!(
+            help.lines().any(|l| l.trim_start().starts_with(command)),
+            "{command} in {help}"
+        );
+    }
+    assert!(!help.contains("drill-part"));
+}
+
+#[test]
+fn a_wrong_address_says_what_to_write() {
+    let output = posse(&["ban", "example.org"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("203.0.113.0/24"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_wrong_key_in_the_configuration_is_named_with_line_and_fix() {
+    let site = Site::with_config("[enforce]\nmodee = \"auto\"\n");
+    let config = site.config().display().to_string();
+    let state = site.state().display().to_string();
+    let output = posse(&[
+        "run",
+        "--config",
+        &config,
+        "--state",
+        &state,
+        "--observe",
+        "--until-end",
+    ]);
+    assert!(!output.status.success());
+    let said = stderr(&output);
+    assert!(said.contains("posse.toml:6:1"), "{said}");
+    assert!(said.contains("modee") && said.contains("fix:"), "{said}");
+}
+
+#[test]
+fn status_without_a_guard_says_so() {
+    let site = Site::new();
+    let output = site.ask(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("no guard is running"));
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            stdout(&posse(&["completions", shell])).contains("posse"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn doctor_explains_sources_and_enforcement() {
+    let said = stdout(&posse(&["doctor"]));
+    for part in ["Log sources", "Enforcement", "Never banned on this machine"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}

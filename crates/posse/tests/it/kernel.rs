@@ -1,0 +1,100 @@
+//! The guard and the real kernel, in a namespace of the test's own.
+
+use crate::support::{Guard, Namespace, Site, failed_login, stdout, wait_until};
+
+fn attack(site: &Site, address: &str) {
+    let text: String = (0..6).map(|n| failed_login(address, 40_000 + n)).collect();
+    site.append(&text);
+}
+
+#[test]
+fn a_ban_reaches_the_kernel_and_outlives_the_guard() {
+    let Some(net) = Namespace::new("bans in the kernel") else {
+        return;
+    };
+    let site = Site::new();
+    let mut guard = Guard::start(&site, Some(&net), &[]);
+    attack(&site, "198.51.100.20");
+    attack(&site, "2001:db8:9::1");
+    let expected = ["198.51.100.20", "2001:db8:9::"];
+    wait_until("both are banned", || net.banned() == expected);
+    guard.kill();
+    assert_eq!(
+        net.banned(),
+        expected,
+        "a killed guard leaves the bans in force"
+    );
+    let mut guard = Guard::start(&site, Some(&net), &[]);
+    assert_eq!(net.banned(), expected);
+    guard.stop();
+    assert_eq!(net.banned(), expected);
+}
+
+#[test]
+fn what_others_change_is_put_right_and_recorded() {
+    let Some(net) = Namespace::new("foreign changes") else {
+        return;
+    };
+    let site = Site::new();
+    let _guard = Guard::start(&site, Some(&net), &[]);
+    attack(&site, "198.51.100.21");
+    wait_until("it is banned", || net.banned() == ["198.51.100.21"]);
+    net.run(&[
+        "nft",
+        "delete",
+        "element",
+        "inet",
+        "posse",
+        "ban4",
+        "{ 198.51.100.21 }",
+    ]);
+    wait_until("it is banned again", || net.banned() == ["198.51.100.21"]);
+    net.run(&["nft", "delete", "table", "inet", "posse"]);
+    wait_until("the table is back", || net.banned() == ["198.51.100.21"]);
+    wait_until("it is on the record", || {
+        stdout(&site.ask(&["ledger", "show"])).contains("kernel_drift")
+    });
+}
+
+#[test]
+fn after_a_reboot_the_store_fills_the_kernel() {
+    let Some(first) = Namespace::new("reboot") else {
+        return;
+    };
+    let site = Site::new();
+    let mut guard = Guard::start(&site, Some(&first), &[]);
+    attack(&site, "198.51.100.22");
+    wait_until("it is banned", || first.banned() == ["198.51.100.22"]);
+    site.ask(&["ban", "203.0.113.0/24"]);
+    guard.kill();
+    drop(first);
+    // A new namespace has an empty kernel set, as a machine has after a reboot.
+    let Some(second) = Namespace::new("reboot") else {
+        return;
+    };
+    let _guard = Guard::start(&site, Some(&second), &[]);
+    wait_until("both are back", || {
+        second.banned() == ["198.51.100.22", "203.0.113.0/24"]
+    });
+}
+
+#[test]
+fn the_panic_button_empties_the_kernel() {
+    let Some(net) = Namespace::new("unban --all") else {
+        return;
+    };
+    let site = Site::new();
+    let _guard = Guard::start(&site, Some(&net), &[]);
+    for prefix in [
+        "198.51.100.30",
+        "203.0.113.0/25",
+        "2001:db8:1::/48",
+        "2001:db8:2::7",
+    ] {
+        let output = site.ask(&["ban", prefix]);
+        assert!(output.status.success(), "{prefix}: {}", stdout(&output));
+    }
+    assert_eq!(net.banned().len(), 4, "{:?}", net.banned());
+    assert!(site.ask(&["unban", "--all"]).status.success());
+    assert!(net.banned().is_empty());
+}
