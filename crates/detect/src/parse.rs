@@ -592,3 +592,6 @@ impl Run<'_> {
         self.stats.stashed += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;
