@@ -38,7 +38,14 @@ enum Head {
 
 impl Framer {
     pub(crate) fn new(framing: Framing, max: usize) -> Self {
-        Self { framing, max, buffer: Vec::new(), at: 0, skip: 0, skip_line: false }
+        Self {
+            framing,
+            max,
+            buffer: Vec::new(),
+            at: 0,
+            skip: 0,
+            skip_line: false,
+        }
     }
 
     /// Takes in more bytes. Pull all frames with [`Framer::next`] before the next call.
@@ -141,7 +148,10 @@ fn head(framing: Framing, rest: &[u8]) -> Head {
         (Some(b' '), Some(b'<')) => {
             let number = rest.get(..digits).and_then(|d| std::str::from_utf8(d).ok());
             match number.and_then(|n| n.parse().ok()) {
-                Some(length) => Head::Counted { header: digits + 1, length },
+                Some(length) => Head::Counted {
+                    header: digits + 1,
+                    length,
+                },
                 None => Head::Line,
             }
         }
@@ -196,7 +206,11 @@ mod tests {
         let cut = |t: &str| (t.to_owned(), true);
         let ok = |t: &str| (t.to_owned(), false);
         assert_eq!(
-            run(Framing::Syslog, 4, &[b"9 <1>abcdef", b"gh", b"\n<2>a\n<3>toolong", b"er\n<4>b\n"]),
+            run(
+                Framing::Syslog,
+                4,
+                &[b"9 <1>abcdef", b"gh", b"\n<2>a\n<3>toolong", b"er\n<4>b\n"]
+            ),
             [cut("<1>a"), ok("gh"), ok("<2>a"), cut("<3>t"), ok("<4>b")]
         );
         assert_eq!(

@@ -139,7 +139,10 @@ pub(crate) struct Marks {
 
 impl Marks {
     pub(crate) fn new(positions: Positions) -> Self {
-        Self { positions, ..Self::default() }
+        Self {
+            positions,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn record(&mut self, change: PositionChange) {
@@ -165,10 +168,12 @@ impl Marks {
                 .cloned()
                 .map_or(PositionChange::ForgetFile { file }, PositionChange::File)
         });
-        let journals = std::mem::take(&mut self.journals).into_iter().filter_map(|journal| {
-            let cursor = positions.journal_cursor(&journal)?.to_owned();
-            Some(PositionChange::Journal { journal, cursor })
-        });
+        let journals = std::mem::take(&mut self.journals)
+            .into_iter()
+            .filter_map(|journal| {
+                let cursor = positions.journal_cursor(&journal)?.to_owned();
+                Some(PositionChange::Journal { journal, cursor })
+            });
         files.chain(journals).collect()
     }
 }

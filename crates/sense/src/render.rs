@@ -17,7 +17,14 @@ pub(crate) fn append(out: &mut Vec<u8>, line: &Line<'_>) {
     let time = jiff::Timestamp::from(line.time).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00");
     out.extend_from_slice(time.to_string().as_bytes());
     out.push(b' ');
-    word(out, if line.host.is_empty() { b"-" } else { line.host });
+    word(
+        out,
+        if line.host.is_empty() {
+            b"-"
+        } else {
+            line.host
+        },
+    );
     out.push(b' ');
     if !line.ident.is_empty() {
         word(out, line.ident);
@@ -29,11 +36,21 @@ pub(crate) fn append(out: &mut Vec<u8>, line: &Line<'_>) {
         out.extend_from_slice(b": ");
     }
     // One message is one line: a line end within must not look like the next message's beginning.
-    out.extend(line.message.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }));
+    out.extend(
+        line.message
+            .iter()
+            .map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }),
+    );
 }
 
 fn word(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(bytes.iter().map(|b| if b.is_ascii_control() || *b == b' ' { b'_' } else { *b }));
+    out.extend(bytes.iter().map(|b| {
+        if b.is_ascii_control() || *b == b' ' {
+            b'_'
+        } else {
+            *b
+        }
+    }));
 }
 
 #[cfg(test)]
@@ -55,10 +72,19 @@ mod tests {
             pid: b"42",
             message: b"Failed\npassword",
         };
-        assert_eq!(text(&line), "2026-11-21T20:15:00.123456+00:00 web1 sshd[42]: Failed password");
+        assert_eq!(
+            text(&line),
+            "2026-11-21T20:15:00.123456+00:00 web1 sshd[42]: Failed password"
+        );
         (line.host, line.pid) = (b"", b"");
-        assert_eq!(text(&line), "2026-11-21T20:15:00.123456+00:00 - sshd: Failed password");
+        assert_eq!(
+            text(&line),
+            "2026-11-21T20:15:00.123456+00:00 - sshd: Failed password"
+        );
         (line.ident, line.time) = (b"", Timestamp::EPOCH);
-        assert_eq!(text(&line), "1970-01-01T00:00:00.000000+00:00 - Failed password");
+        assert_eq!(
+            text(&line),
+            "1970-01-01T00:00:00.000000+00:00 - Failed password"
+        );
     }
 }

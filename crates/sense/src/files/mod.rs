@@ -19,7 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::{Batch, FileId, limits::{BATCH_BYTES_MAX, BATCH_LINES_MAX, ROTATED_FILES_MAX}};
+use model::{
+    Batch, FileId,
+    limits::{BATCH_BYTES_MAX, BATCH_LINES_MAX, ROTATED_FILES_MAX},
+};
 
 use self::{
     pattern::FilePattern,
@@ -108,7 +111,9 @@ impl Files {
             if self.specs.iter().any(|s| s.pattern.matches(&position.path)) {
                 self.resume.insert(position.file, position);
             } else {
-                marks.record(PositionChange::ForgetFile { file: position.file });
+                marks.record(PositionChange::ForgetFile {
+                    file: position.file,
+                });
             }
         }
         self.scan(scan::Occasion::Start, marks, table);
@@ -126,7 +131,12 @@ impl Files {
     /// Takes in what inotify has to say.
     pub(crate) fn on_event(&mut self, marks: &mut Marks, table: &mut SourceTable) {
         let mut grown: HashSet<u64> = HashSet::new();
-        let Self { watches, specs, tails, .. } = self;
+        let Self {
+            watches,
+            specs,
+            tails,
+            ..
+        } = self;
         watches.drain(&mut |seen| match seen {
             Seen::FileGrew(key) => {
                 grown.insert(key);
@@ -168,7 +178,9 @@ impl Files {
             return;
         }
         self.next_scan = now + RESCAN_EVERY;
-        self.specs.iter_mut().for_each(|spec| spec.needs_scan = true);
+        self.specs
+            .iter_mut()
+            .for_each(|spec| spec.needs_scan = true);
         self.scan(scan::Occasion::Change, marks, table);
         let keys: Vec<u64> = self.tails.keys().copied().collect();
         for key in keys {
@@ -188,7 +200,9 @@ impl Files {
             && batch.buffer.len() < BATCH_BYTES_MAX
         {
             turns -= 1;
-            let Some(key) = self.ready.pop_front() else { break };
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
             if let Some(tail) = self.tails.get_mut(&key) {
                 tail.is_queued = false;
             }
@@ -243,7 +257,9 @@ impl Files {
         marks: &mut Marks,
         table: &mut SourceTable,
     ) -> Outcome {
-        let Some(tail) = self.tails.get_mut(&key) else { return Outcome::Drained };
+        let Some(tail) = self.tails.get_mut(&key) else {
+            return Outcome::Drained;
+        };
         let before = (tail.offset, tail.fingerprint);
         let outcome = tail.read(batch, table);
         if before != (tail.offset, tail.fingerprint) {
@@ -279,19 +295,15 @@ impl Files {
         self.closing.extend(quiet.map(|(_, (_, key))| *key));
     }
 
-    fn close(
-        &mut self,
-        key: u64,
-        batch: &mut Batch,
-        marks: &mut Marks,
-        table: &mut SourceTable,
-    ) {
+    fn close(&mut self, key: u64, batch: &mut Batch, marks: &mut Marks, table: &mut SourceTable) {
         // More may have come since it was chosen.
         if self.read_in_order(key, batch, marks, table) != Outcome::Drained {
             self.closing.push(key);
             return;
         }
-        let Some(mut tail) = self.tails.remove(&key) else { return };
+        let Some(mut tail) = self.tails.remove(&key) else {
+            return;
+        };
         if let Err(error) = tail.read_rest(batch, table) {
             table.count(tail.source, |status| status.error = Some(error.to_string()));
         }
@@ -321,5 +333,8 @@ fn position(tail: &Tail) -> FilePosition {
 }
 
 fn file_id(meta: &Metadata) -> FileId {
-    FileId { device: meta.dev(), inode: meta.ino() }
+    FileId {
+        device: meta.dev(),
+        inode: meta.ino(),
+    }
 }

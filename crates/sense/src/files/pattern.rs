@@ -48,11 +48,15 @@ pub(crate) struct Expansion {
 impl FilePattern {
     pub(crate) fn new(text: &str) -> Result<Self, String> {
         let path = std::path::absolute(text).map_err(|e| e.to_string())?;
-        let absolute = path.to_str().ok_or_else(|| "the path is not UTF-8".to_owned())?;
+        let absolute = path
+            .to_str()
+            .ok_or_else(|| "the path is not UTF-8".to_owned())?;
         let whole = glob::Pattern::new(absolute).map_err(|e| e.to_string())?;
         let mut parts = Vec::new();
         for component in path.components() {
-            let Component::Normal(name) = component else { continue };
+            let Component::Normal(name) = component else {
+                continue;
+            };
             parts.push(match name.to_str() {
                 Some("**") => Part::AnyDepth,
                 Some(text) if text.contains(['*', '?', '[']) => {
@@ -112,7 +116,9 @@ impl FilePattern {
         stack: &mut Vec<(PathBuf, usize, usize)>,
         found: &mut Expansion,
     ) {
-        let Some(part) = self.parts.get(depth) else { return };
+        let Some(part) = self.parts.get(depth) else {
+            return;
+        };
         let is_last = depth + 1 == self.parts.len();
         match part {
             Part::Name(name) => {
@@ -156,7 +162,8 @@ impl FilePattern {
 }
 
 fn fits(pattern: &glob::Pattern, name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| pattern.matches_with(name, MATCH))
+    name.to_str()
+        .is_some_and(|name| pattern.matches_with(name, MATCH))
 }
 
 fn entries(path: &Path, found: &mut Expansion) -> Vec<(PathBuf, Option<fs::FileType>)> {
@@ -201,7 +208,14 @@ mod tests {
     #[test]
     fn globs_match_names_at_each_depth() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["a/x.log", "a/y.txt", "b/x.log", "b/c/z.log", "x.log", ".hidden.log"] {
+        for name in [
+            "a/x.log",
+            "a/y.txt",
+            "b/x.log",
+            "b/c/z.log",
+            "x.log",
+            ".hidden.log",
+        ] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
@@ -209,8 +223,14 @@ mod tests {
         assert_eq!(names(dir.path(), "x.log"), ["x.log"]);
         assert_eq!(names(dir.path(), "*.log"), ["x.log"]);
         assert_eq!(names(dir.path(), "*/x.log"), ["a/x.log", "b/x.log"]);
-        assert_eq!(names(dir.path(), "[ab]/?.*"), ["a/x.log", "a/y.txt", "b/x.log"]);
-        assert_eq!(names(dir.path(), "**/*.log"), ["a/x.log", "b/c/z.log", "b/x.log", "x.log"]);
+        assert_eq!(
+            names(dir.path(), "[ab]/?.*"),
+            ["a/x.log", "a/y.txt", "b/x.log"]
+        );
+        assert_eq!(
+            names(dir.path(), "**/*.log"),
+            ["a/x.log", "b/c/z.log", "b/x.log", "x.log"]
+        );
         assert!(names(dir.path(), "none/*.log").is_empty());
     }
 
@@ -220,7 +240,9 @@ mod tests {
         let text = format!("{}/later/deeper/x.log", dir.path().display());
         let pattern = FilePattern::new(&text).unwrap();
         let found = pattern.expand();
-        let [(watched, depth)] = found.directories.as_slice() else { panic!("{found:?}") };
+        let [(watched, depth)] = found.directories.as_slice() else {
+            panic!("{found:?}")
+        };
         assert_eq!(watched, dir.path());
         assert!(pattern.cares(*depth, OsStr::new("later")));
         assert!(!pattern.cares(*depth, OsStr::new("other")));

@@ -37,14 +37,11 @@ enum Begin {
 
 impl Files {
     /// Looks at the sources that need it.
-    pub(super) fn scan(
-        &mut self,
-        occasion: Occasion,
-        marks: &mut Marks,
-        table: &mut SourceTable,
-    ) {
+    pub(super) fn scan(&mut self, occasion: Occasion, marks: &mut Marks, table: &mut SourceTable) {
         for index in 0..self.specs.len() {
-            let Some(spec) = self.specs.get_mut(index) else { continue };
+            let Some(spec) = self.specs.get_mut(index) else {
+                continue;
+            };
             if std::mem::take(&mut spec.needs_scan) {
                 self.scan_one(index, occasion, marks, table);
             }
@@ -59,13 +56,18 @@ impl Files {
         marks: &mut Marks,
         table: &mut SourceTable,
     ) {
-        let Some(spec) = self.specs.get_mut(index) else { return };
+        let Some(spec) = self.specs.get_mut(index) else {
+            return;
+        };
         let mut troubles: BTreeMap<PathBuf, io::Error> = BTreeMap::new();
         // Watches first: what changes after the look at the disk is then told by an event.
         let watched = spec.pattern.expand();
         self.watches.clear_interests(index);
         for (path, depth) in &watched.directories {
-            let interest = Interest { spec: index, what: Names::AtDepth(*depth) };
+            let interest = Interest {
+                spec: index,
+                what: Names::AtDepth(*depth),
+            };
             if let Err(error) = self.watches.add_directory(path, interest) {
                 troubles.insert(path.clone(), error);
             }
@@ -87,18 +89,27 @@ impl Files {
                 }
             }
         }
-        self.set_rotated(index, before, &seen, marks);
+        self.set_rotated(index, before, &seen, marks, table);
         self.open_orphans(index, marks, table);
         if found.left_out > 0 {
-            let text = self.specs.get(index).map_or_else(String::new, |s| s.text.clone());
-            let why = format!("{} more files or directories match than are read", found.left_out);
+            let text = self
+                .specs
+                .get(index)
+                .map_or_else(String::new, |s| s.text.clone());
+            let why = format!(
+                "{} more files or directories match than are read",
+                found.left_out
+            );
             troubles.insert(text.into(), io::Error::other(why));
         }
         self.report(index, troubles, table);
     }
 
     /// Opens the file at `path` unless it is open already.
-    #[expect(clippy::too_many_arguments, reason = "one scan's state, used nowhere else")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one scan's state, used nowhere else"
+    )]
     fn visit(
         &mut self,
         index: usize,
@@ -126,7 +137,9 @@ impl Files {
             }
         }
         seen.insert(id);
-        let Some(&key) = self.by_id.get(&id) else { return Ok(()) };
+        let Some(&key) = self.by_id.get(&id) else {
+            return Ok(());
+        };
         let Some(tail) = self.tails.get_mut(&key).filter(|t| t.spec == index) else {
             return Ok(());
         };
@@ -142,7 +155,10 @@ impl Files {
     }
 
     /// Opens a file that now stands at its path, after those with older lines.
-    #[expect(clippy::too_many_arguments, reason = "one scan's state, used nowhere else")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one scan's state, used nowhere else"
+    )]
     fn open_current(
         &mut self,
         index: usize,
@@ -156,6 +172,9 @@ impl Files {
         let meta = file.metadata()?;
         let id = file_id(&meta);
         let head = siblings::read_head(&file);
+        if let Some(key) = live {
+            self.settle(key, marks, table);
+        }
         let stored = self.take_resume(path, id);
         if let Some(stored) = &stored
             && meta.len() >= stored.offset
@@ -171,7 +190,8 @@ impl Files {
         let known = live
             .and_then(|key| self.tails.get(&key).map(position))
             .or(stored)
-            .or_else(|| self.take_resume_of_path(path));
+            .or_else(|| self.take_resume_of_path(path))
+            .or_else(|| self.youngest_rotated(path));
         let begin = match (&known, occasion, self.specs.get(index).map(|s| s.start)) {
             (None, Occasion::Start, Some(StartAt::End)) => Begin::End,
             _ => Begin::At(0),
@@ -191,12 +211,29 @@ impl Files {
         marks: &mut Marks,
         table: &mut SourceTable,
     ) -> Option<u64> {
+        let list = siblings::of(path, known.map(|k| k.file));
+        self.open_listed(index, path, &list, known, live, marks, table)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one scan's state, used nowhere else"
+    )]
+    fn open_listed(
+        &mut self,
+        index: usize,
+        path: &Path,
+        list: &[Sibling],
+        known: Option<&FilePosition>,
+        live: Option<u64>,
+        marks: &mut Marks,
+        table: &mut SourceTable,
+    ) -> Option<u64> {
         let is_wanted = |p: &FilePosition| p.path == path && p.standing == Standing::Rotated;
         if known.is_none() && !self.resume.values().any(is_wanted) {
             return live;
         }
-        let list = siblings::of(path, known.map(|k| k.file));
-        let known_at = known.and_then(|known| siblings::locate(&list, known));
+        let known_at = known.and_then(|known| siblings::locate(list, known));
         let mut last = live;
         for (at, sibling) in list.iter().enumerate() {
             if self.by_id.contains_key(&sibling.file) {
@@ -214,13 +251,18 @@ impl Files {
                 _ => continue,
             };
             self.resume.remove(&sibling.file);
-            last = self.open_rotated(index, path, sibling, offset, last, marks, table).or(last);
+            last = self
+                .open_rotated(index, path, sibling, offset, last, marks, table)
+                .or(last);
         }
         self.forget_gone(path, known, known_at, live, marks);
         last
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one scan's state, used nowhere else")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one scan's state, used nowhere else"
+    )]
     fn open_rotated(
         &mut self,
         index: usize,
@@ -234,7 +276,17 @@ impl Files {
         let file = open(&sibling.path).ok()?;
         let begin = Begin::At(offset);
         // Whatever is in a rotated file was written before we looked.
-        self.open_tail(index, path, file, begin, after, Occasion::Start, marks, table).ok()?;
+        self.open_tail(
+            index,
+            path,
+            file,
+            begin,
+            after,
+            Occasion::Start,
+            marks,
+            table,
+        )
+        .ok()?;
         let key = *self.by_id.get(&sibling.file)?;
         let tail = self.tails.get_mut(&key)?;
         tail.standing = Standing::Rotated;
@@ -261,7 +313,9 @@ impl Files {
             self.resume.remove(&file);
             marks.record(PositionChange::ForgetFile { file });
         }
-        let Some(known) = known.filter(|_| live.is_none()) else { return };
+        let Some(known) = known.filter(|_| live.is_none()) else {
+            return;
+        };
         if !self.by_id.contains_key(&known.file) {
             marks.record(PositionChange::ForgetFile { file: known.file });
         }
@@ -276,7 +330,10 @@ impl Files {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one scan's state, used nowhere else")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one scan's state, used nowhere else"
+    )]
     fn open_tail(
         &mut self,
         index: usize,
@@ -288,7 +345,9 @@ impl Files {
         marks: &mut Marks,
         table: &mut SourceTable,
     ) -> io::Result<()> {
-        let Some(spec) = self.specs.get(index) else { return Ok(()) };
+        let Some(spec) = self.specs.get(index) else {
+            return Ok(());
+        };
         if self.tails.len() >= FILES_PER_SOURCE_MAX.saturating_mul(self.specs.len() + 1) {
             return Err(io::Error::other("too many files are open"));
         }
@@ -327,70 +386,117 @@ impl Files {
 
     /// The file was cut (copy-truncate): finds its old lines in the copy, then begins anew.
     pub(super) fn on_replaced(&mut self, key: u64, marks: &mut Marks, table: &mut SourceTable) {
-        let Some(tail) = self.tails.get_mut(&key) else { return };
+        let Some(tail) = self.tails.get_mut(&key) else {
+            return;
+        };
         let known = position(tail);
         let before = tail.after.take();
         tail.restart();
         let (index, path) = (tail.spec, tail.path.clone());
         marks.record(PositionChange::File(position(tail)));
-        let older = if known.standing == Standing::Current {
-            self.open_older(index, &path, Some(&known), before, marks, table)
-        } else {
-            before
-        };
+        let mut list = siblings::of(&path, Some(known.file));
+        // It may have been renamed since the cut; what is younger than it is not its past.
+        if let Some(own) = list.iter().position(|sibling| sibling.file == known.file) {
+            list.truncate(own);
+        }
+        let older = self.open_listed(index, &path, &list, Some(&known), before, marks, table);
         if let Some(tail) = self.tails.get_mut(&key) {
             tail.after = older.filter(|older| *older != key);
         }
         self.queue(key);
     }
 
+    // A file may be cut and then renamed before anyone looked.
+    fn settle(&mut self, key: u64, marks: &mut Marks, table: &mut SourceTable) {
+        if self.tails.get_mut(&key).is_some_and(Tail::was_replaced) {
+            self.on_replaced(key, marks, table);
+        }
+    }
+
+    /// Files whose path has no file, or another, since the last scan.
     fn set_rotated(
         &mut self,
         index: usize,
         before: HashMap<PathBuf, u64>,
         seen: &HashSet<FileId>,
         marks: &mut Marks,
+        table: &mut SourceTable,
     ) {
         for (path, key) in before {
-            let Some(tail) = self.tails.get_mut(&key) else { continue };
+            self.settle(key, marks, table);
+            let Some(tail) = self.tails.get_mut(&key) else {
+                continue;
+            };
             if seen.contains(&tail.id) {
                 continue;
             }
-            if tail.standing == Standing::Current {
-                tail.standing = Standing::Rotated;
+            let was = std::mem::replace(&mut tail.standing, Standing::Rotated);
+            let known = position(tail);
+            if was == Standing::Current {
                 tail.last_growth = std::time::Instant::now();
-                marks.record(PositionChange::File(position(tail)));
+                marks.record(PositionChange::File(known.clone()));
                 self.queue(key);
             }
+            if self
+                .specs
+                .get(index)
+                .is_some_and(|spec| spec.by_path.contains_key(&path))
+            {
+                continue;
+            }
+            let last = self.open_older(index, &path, Some(&known), Some(key), marks, table);
             if let Some(spec) = self.specs.get_mut(index) {
-                spec.by_path.entry(path).or_insert(key);
+                spec.by_path.insert(path, last.unwrap_or(key));
             }
         }
     }
 
     /// Files an earlier run stood in, whose path has no file now: rotated, not yet made anew.
     fn open_orphans(&mut self, index: usize, marks: &mut Marks, table: &mut SourceTable) {
-        let Some(spec) = self.specs.get(index) else { return };
-        let orphans: Vec<FilePosition> = self
+        let Some(spec) = self.specs.get(index) else {
+            return;
+        };
+        let is_gone = |path: &Path| {
+            let meta = path.symlink_metadata();
+            matches!(meta, Err(e) if e.kind() == io::ErrorKind::NotFound)
+        };
+        let paths: HashSet<PathBuf> = self
             .resume
             .values()
-            .filter(|p| p.standing == Standing::Current)
-            .filter(|p| spec.pattern.matches(&p.path) && !spec.by_path.contains_key(&p.path))
-            .filter(|p| p.path.parent().is_some_and(Path::is_dir))
-            .filter(|p| matches!(p.path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound))
+            .map(|p| &p.path)
+            .filter(|path| spec.pattern.matches(path) && !spec.by_path.contains_key(*path))
+            .filter(|path| path.parent().is_some_and(Path::is_dir) && is_gone(path))
             .cloned()
             .collect();
-        for known in orphans {
-            let list = siblings::of(&known.path, Some(known.file));
+        for path in paths {
+            let stands = |p: &&FilePosition| p.path == path && p.standing == Standing::Current;
+            let current = self.resume.values().find(stands).cloned();
+            let Some(known) = current.or_else(|| self.youngest_rotated(&path)) else {
+                continue;
+            };
+            let list = siblings::of(&path, Some(known.file));
             if siblings::locate(&list, &known).is_none() {
                 continue;
             }
             self.resume.remove(&known.file);
-            let last = self.open_older(index, &known.path, Some(&known), None, marks, table);
+            let last = self.open_older(index, &path, Some(&known), None, marks, table);
             if let (Some(key), Some(spec)) = (last, self.specs.get_mut(index)) {
-                spec.by_path.insert(known.path, key);
+                spec.by_path.insert(path, key);
             }
         }
+    }
+
+    /// Where an earlier run stood when the path had no file: all that is younger is unread.
+    fn youngest_rotated(&self, path: &Path) -> Option<FilePosition> {
+        let stood = |s: &Sibling| {
+            let position = self.resume.get(&s.file)?;
+            let is_it = position.path == path && siblings::fits(s, position);
+            is_it.then(|| position.clone())
+        };
+        if !self.resume.values().any(|p| p.path == path) {
+            return None;
+        }
+        siblings::of(path, None).iter().rev().find_map(stood)
     }
 
     /// What an earlier run stored for this file, by its id, or by its inode when only the device
@@ -413,10 +519,17 @@ impl Files {
 
     // A link to a file in another directory: rotation happens there.
     fn watch_link_target(&mut self, index: usize, path: &Path) {
-        let Ok(target) = fs::read_link(path) else { return };
-        let target = path.parent().map_or_else(|| target.clone(), |parent| parent.join(&target));
+        let Ok(target) = fs::read_link(path) else {
+            return;
+        };
+        let target = path
+            .parent()
+            .map_or_else(|| target.clone(), |parent| parent.join(&target));
         if let (Some(parent), Some(name)) = (target.parent(), target.file_name()) {
-            let interest = Interest { spec: index, what: Names::Only(name.to_owned()) };
+            let interest = Interest {
+                spec: index,
+                what: Names::Only(name.to_owned()),
+            };
             let _ = self.watches.add_directory(parent, interest);
         }
     }
@@ -428,7 +541,9 @@ impl Files {
         troubles: BTreeMap<PathBuf, io::Error>,
         table: &mut SourceTable,
     ) {
-        let Some(spec) = self.specs.get_mut(index) else { return };
+        let Some(spec) = self.specs.get_mut(index) else {
+            return;
+        };
         let mut said = BTreeMap::new();
         for (path, error) in troubles {
             let why = error.to_string();

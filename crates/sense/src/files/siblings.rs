@@ -40,42 +40,61 @@ enum Age {
 }
 
 pub(super) fn is_compressed(path: &Path) -> bool {
-    path.to_str().is_some_and(|name| COMPRESSED.iter().any(|end| name.ends_with(end)))
+    path.to_str()
+        .is_some_and(|name| COMPRESSED.iter().any(|end| name.ends_with(end)))
 }
 
 /// Whether `path` is named as a rotated form of a file that is there too.
 pub(super) fn is_rotated_name(path: &Path, is_there: impl Fn(&Path) -> bool) -> bool {
-    let Some(name) = path.file_name().and_then(|n| n.to_str()) else { return false };
-    name.char_indices().filter(|(_, c)| matches!(c, '.' | '-')).any(|(at, _)| {
-        name.split_at_checked(at).is_some_and(|(base, suffix)| {
-            age(suffix).is_some() && !base.is_empty() && is_there(&path.with_file_name(base))
+    let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+        return false;
+    };
+    name.char_indices()
+        .filter(|(_, c)| matches!(c, '.' | '-'))
+        .any(|(at, _)| {
+            name.split_at_checked(at).is_some_and(|(base, suffix)| {
+                age(suffix).is_some() && !base.is_empty() && is_there(&path.with_file_name(base))
+            })
         })
-    })
 }
 
 /// The rotated forms of `path`, oldest first, after any other file that is `known`.
 pub(super) fn of(path: &Path, known: Option<FileId>) -> Vec<Sibling> {
-    let Some(base) = path.file_name().and_then(|n| n.to_str()) else { return Vec::new() };
+    let Some(base) = path.file_name().and_then(|n| n.to_str()) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut directories: Vec<PathBuf> = path.parent().map(Path::to_owned).into_iter().collect();
     if let Ok(real) = path.canonicalize()
         && let Some(parent) = real.parent()
-        && directories.first().is_none_or(|dir| dir.canonicalize().is_ok_and(|d| d != parent))
+        && directories
+            .first()
+            .is_none_or(|dir| dir.canonicalize().is_ok_and(|d| d != parent))
     {
         directories.push(parent.to_owned());
     }
     for directory in directories {
-        let Ok(list) = fs::read_dir(directory) else { continue };
+        let Ok(list) = fs::read_dir(directory) else {
+            continue;
+        };
         for entry in list.take(ENTRIES_MAX).filter_map(Result::ok) {
             let name = entry.file_name();
-            let age = name.to_str().and_then(|n| n.strip_prefix(base)).and_then(age);
+            let age = name
+                .to_str()
+                .and_then(|n| n.strip_prefix(base))
+                .and_then(age);
             if age.is_none() && known.is_none() || is_compressed(Path::new(&name)) {
                 continue;
             }
             let Ok(meta) = entry.metadata() else { continue };
             let file = file_id(&meta);
             if meta.is_file() && (age.is_some() || known == Some(file)) && entry.path() != path {
-                found.push(Sibling { path: entry.path(), file, size: meta.len(), age });
+                found.push(Sibling {
+                    path: entry.path(),
+                    file,
+                    size: meta.len(),
+                    age,
+                });
             }
         }
     }
@@ -91,7 +110,10 @@ pub(super) fn locate(siblings: &[Sibling], position: &FilePosition) -> Option<us
     let copy = |s: &Sibling| {
         position.fingerprint.bytes > 0 && s.size >= position.offset && fits(s, position)
     };
-    siblings.iter().position(same).or_else(|| siblings.iter().position(copy))
+    siblings
+        .iter()
+        .position(same)
+        .or_else(|| siblings.iter().position(copy))
 }
 
 pub(super) fn fits(sibling: &Sibling, position: &FilePosition) -> bool {
@@ -110,7 +132,11 @@ pub(super) fn read_head(file: &File) -> Vec<u8> {
 fn age(suffix: &str) -> Option<Age> {
     let rest = suffix.strip_prefix(['.', '-'])?;
     let digits = rest.bytes().filter(u8::is_ascii_digit).count();
-    if digits == 0 || !rest.bytes().all(|b| b.is_ascii_digit() || b"-_.".contains(&b)) {
+    if digits == 0
+        || !rest
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"-_.".contains(&b))
+    {
         return None;
     }
     match rest.parse() {
@@ -138,13 +164,23 @@ mod tests {
     #[test]
     fn siblings_stand_from_old_to_young() {
         let dir = tempfile::tempdir().unwrap();
-        let names = ["a.log", "a.log.1", "a.log.10", "a.log.2", "a.log.3.gz", "a.log.old", "b.log.1"];
+        let names = [
+            "a.log",
+            "a.log.1",
+            "a.log.10",
+            "a.log.2",
+            "a.log.3.gz",
+            "a.log.old",
+            "b.log.1",
+        ];
         for name in names {
             fs::write(dir.path().join(name), name).unwrap();
         }
         let found = of(&dir.path().join("a.log"), None);
-        let names: Vec<_> =
-            found.iter().map(|s| s.path.file_name().unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|s| s.path.file_name().unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(names, ["a.log.10", "a.log.2", "a.log.1"]);
     }
 
@@ -155,18 +191,32 @@ mod tests {
             fs::write(dir.path().join(name), name).unwrap();
         }
         let found = of(&dir.path().join("a.log"), None);
-        let names: Vec<_> =
-            found.iter().map(|s| s.path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["a.log-20261120", "a.log-20261121", "a.log-20261121-1"]);
+        let names: Vec<_> = found
+            .iter()
+            .map(|s| s.path.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            ["a.log-20261120", "a.log-20261121", "a.log-20261121-1"]
+        );
     }
 
     #[test]
     fn rotated_names_are_told_from_sources() {
         let is_there = |p: &Path| p == Path::new("/l/access.log") || p == Path::new("/l/site");
-        for rotated in ["/l/access.log.1", "/l/access.log-20261121", "/l/access.log.2026-11-21"] {
+        for rotated in [
+            "/l/access.log.1",
+            "/l/access.log-20261121",
+            "/l/access.log.2026-11-21",
+        ] {
             assert!(is_rotated_name(Path::new(rotated), is_there), "{rotated}");
         }
-        for own in ["/l/access.log", "/l/error.log.1", "/l/site-a.log", "/l/10.0.0.1"] {
+        for own in [
+            "/l/access.log",
+            "/l/error.log.1",
+            "/l/site-a.log",
+            "/l/10.0.0.1",
+        ] {
             assert!(!is_rotated_name(Path::new(own), is_there), "{own}");
         }
     }

@@ -108,7 +108,9 @@ impl Tail {
         while end > 0 {
             let from = end.saturating_sub(buffer.len() as u64);
             let want = usize::try_from(end - from).unwrap_or(0);
-            let got = self.file.read_at(buffer.get_mut(..want).unwrap_or_default(), from)?;
+            let got = self
+                .file
+                .read_at(buffer.get_mut(..want).unwrap_or_default(), from)?;
             let read = buffer.get(..got).unwrap_or_default();
             if let Some(at) = memchr::memrchr(b'\n', read) {
                 self.start_at(from + at as u64 + 1);
@@ -126,7 +128,11 @@ impl Tail {
     }
 
     /// Reads complete lines until the batch is full or the file has no more.
-    pub(super) fn read(&mut self, batch: &mut Batch, table: &mut SourceTable) -> io::Result<Outcome> {
+    pub(super) fn read(
+        &mut self,
+        batch: &mut Batch,
+        table: &mut SourceTable,
+    ) -> io::Result<Outcome> {
         let size = self.file.metadata()?.size();
         if self.is_replaced(size)? {
             return Ok(Outcome::Replaced);
@@ -151,13 +157,22 @@ impl Tail {
     }
 
     /// Takes the last line although it has no end, because none will come.
-    pub(super) fn read_rest(&mut self, batch: &mut Batch, table: &mut SourceTable) -> io::Result<()> {
+    pub(super) fn read_rest(
+        &mut self,
+        batch: &mut Batch,
+        table: &mut SourceTable,
+    ) -> io::Result<()> {
         let size = self.file.metadata()?.size();
         if size > self.offset {
             self.emit_from_file(size, batch, table)?;
             self.start_at(size);
         }
         Ok(())
+    }
+
+    pub(super) fn was_replaced(&mut self) -> bool {
+        let size = self.file.metadata().map(|meta| meta.size());
+        size.is_ok_and(|size| self.is_replaced(size).unwrap_or(false))
     }
 
     // Compares the head on every read: a file cut and written past the old offset before we look
@@ -193,7 +208,10 @@ impl Tail {
         let base = batch.buffer.len();
         let want = usize::try_from((size - self.offset).min(CHUNK)).unwrap_or(0);
         batch.buffer.resize(base + want, 0);
-        let got = match self.file.read_at(batch.buffer.get_mut(base..).unwrap_or_default(), self.offset) {
+        let got = match self.file.read_at(
+            batch.buffer.get_mut(base..).unwrap_or_default(),
+            self.offset,
+        ) {
             Ok(got) => got,
             Err(error) => {
                 batch.buffer.truncate(base);
@@ -220,7 +238,10 @@ impl Tail {
                 count(table, self.source, line.len(), received);
                 records.push(RecordMeta {
                     source: self.source,
-                    origin: LineOrigin::File { file: self.id, offset },
+                    origin: LineOrigin::File {
+                        file: self.id,
+                        offset,
+                    },
                     received,
                     text: line,
                     raw: 0..0,
@@ -254,8 +275,12 @@ impl Tail {
         let mut buffer = [0; 16 << 10];
         let stop = size.min(self.scanned.saturating_add(SCAN_MAX));
         while self.scanned < stop {
-            let want = usize::try_from(stop - self.scanned).unwrap_or(usize::MAX).min(buffer.len());
-            let got = self.file.read_at(buffer.get_mut(..want).unwrap_or_default(), self.scanned)?;
+            let want = usize::try_from(stop - self.scanned)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
+            let got = self
+                .file
+                .read_at(buffer.get_mut(..want).unwrap_or_default(), self.scanned)?;
             if got == 0 {
                 return Ok(Some(Outcome::Drained));
             }
@@ -267,7 +292,11 @@ impl Tail {
             }
             self.scanned += got as u64;
         }
-        Ok(Some(if self.scanned < size { Outcome::More } else { Outcome::Drained }))
+        Ok(Some(if self.scanned < size {
+            Outcome::More
+        } else {
+            Outcome::Drained
+        }))
     }
 
     /// Takes the line from `offset` to `end`, or as much of it as a line may have.
@@ -290,7 +319,11 @@ impl Tail {
         }
         let truncated = length > LINE_BYTES_MAX;
         let full = batch.buffer.len();
-        let line = base..if truncated { full } else { without_return(&batch.buffer, base, full) };
+        let line = base..if truncated {
+            full
+        } else {
+            without_return(&batch.buffer, base, full)
+        };
         if line.is_empty() {
             return Ok(());
         }
@@ -301,7 +334,10 @@ impl Tail {
         }
         batch.records.push(RecordMeta {
             source: self.source,
-            origin: LineOrigin::File { file: self.id, offset: self.offset },
+            origin: LineOrigin::File {
+                file: self.id,
+                offset: self.offset,
+            },
             received,
             text: line,
             raw: 0..0,
@@ -313,7 +349,11 @@ impl Tail {
 }
 
 fn without_return(buffer: &[u8], begin: usize, end: usize) -> usize {
-    if end > begin && buffer.get(end - 1) == Some(&b'\r') { end - 1 } else { end }
+    if end > begin && buffer.get(end - 1) == Some(&b'\r') {
+        end - 1
+    } else {
+        end
+    }
 }
 
 fn count(table: &mut SourceTable, source: SourceId, bytes: usize, received: model::Timestamp) {

@@ -61,8 +61,14 @@ pub(super) enum Seen<'a> {
     /// Renamed, deleted or given other rights.
     FileMoved(u64),
     /// A name came or went; `depth` is `None` when it matters in any case.
-    Entry { spec: usize, depth: Option<usize>, name: &'a OsStr },
-    DirectoryGone { spec: usize },
+    Entry {
+        spec: usize,
+        depth: Option<usize>,
+        name: &'a OsStr,
+    },
+    DirectoryGone {
+        spec: usize,
+    },
     /// Events were lost.
     Overflow,
 }
@@ -70,7 +76,11 @@ pub(super) enum Seen<'a> {
 impl Watches {
     pub(super) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self { inotify, files: HashMap::new(), directories: HashMap::new() })
+        Ok(Self {
+            inotify,
+            files: HashMap::new(),
+            directories: HashMap::new(),
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -128,7 +138,11 @@ impl Watches {
     }
 
     pub(super) fn drain(&mut self, each: &mut dyn FnMut(Seen<'_>)) {
-        let Self { inotify, files, directories } = self;
+        let Self {
+            inotify,
+            files,
+            directories,
+        } = self;
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut reader = Reader::new(inotify.as_fd(), &mut buffer);
         for _ in 0..EVENTS_MAX {
@@ -152,17 +166,29 @@ impl Watches {
                 }
                 continue;
             }
-            let Some(interests) = directories.get(&event.wd()) else { continue };
-            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+            let Some(interests) = directories.get(&event.wd()) else {
+                continue;
+            };
+            let name = event
+                .file_name()
+                .map(|name| OsStr::from_bytes(name.to_bytes()));
             for interest in interests {
                 let spec = interest.spec;
                 match (name, &interest.what) {
                     (None, _) => each(Seen::DirectoryGone { spec }),
                     (Some(name), Names::AtDepth(depth)) => {
-                        each(Seen::Entry { spec, depth: Some(*depth), name });
+                        each(Seen::Entry {
+                            spec,
+                            depth: Some(*depth),
+                            name,
+                        });
                     }
                     (Some(name), Names::Only(wanted)) if wanted == name => {
-                        each(Seen::Entry { spec, depth: None, name });
+                        each(Seen::Entry {
+                            spec,
+                            depth: None,
+                            name,
+                        });
                     }
                     (Some(_), Names::Only(_)) => {}
                 }

@@ -20,11 +20,17 @@ pub(crate) struct Reader {
 }
 
 enum Step {
-    Field { end: usize },
-    End { next: usize },
+    Field {
+        end: usize,
+    },
+    End {
+        next: usize,
+    },
     NeedMore,
     /// A binary field of `skip` bytes, or (0) a text line.
-    TooLong { skip: u64 },
+    TooLong {
+        skip: u64,
+    },
 }
 
 impl Reader {
@@ -110,23 +116,35 @@ impl Reader {
     fn step(&self) -> Step {
         let rest = self.buffer.get(self.field..).unwrap_or_default();
         let Some(end) = memchr(b'\n', rest) else {
-            return if rest.len() > self.max { Step::TooLong { skip: 0 } } else { Step::NeedMore };
+            return if rest.len() > self.max {
+                Step::TooLong { skip: 0 }
+            } else {
+                Step::NeedMore
+            };
         };
         let line = rest.get(..end).unwrap_or_default();
         if line.is_empty() {
-            return Step::End { next: self.field + 1 };
+            return Step::End {
+                next: self.field + 1,
+            };
         }
         if memchr(b'=', line).is_some() {
-            return Step::Field { end: self.field + end + 1 };
+            return Step::Field {
+                end: self.field + end + 1,
+            };
         }
-        let Some(length) = binary_length(rest, end) else { return Step::NeedMore };
+        let Some(length) = binary_length(rest, end) else {
+            return Step::NeedMore;
+        };
         // Name, newline, eight bytes of length, the data, newline.
         let total = (end as u64 + 10).saturating_add(length);
         if total > self.max as u64 {
             return Step::TooLong { skip: total };
         }
         match usize::try_from(total) {
-            Ok(total) if total <= rest.len() => Step::Field { end: self.field + total },
+            Ok(total) if total <= rest.len() => Step::Field {
+                end: self.field + total,
+            },
             _ => Step::NeedMore,
         }
     }
@@ -179,7 +197,11 @@ fn field(rest: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let end = memchr(b'\n', rest)?;
     let line = rest.get(..end)?;
     if let Some(equals) = memchr(b'=', line) {
-        return Some((line.get(..equals)?, line.get(equals + 1..)?, rest.get(end + 1..)?));
+        return Some((
+            line.get(..equals)?,
+            line.get(equals + 1..)?,
+            rest.get(end + 1..)?,
+        ));
     }
     let length = usize::try_from(binary_length(rest, end)?).ok()?;
     let data = rest.get(end + 9..)?;
@@ -231,12 +253,21 @@ mod tests {
         let (first, second) = (entry(b"two\n\nlines = here"), b"MESSAGE=plain\n".to_vec());
         let stream = [&first[..], b"\n", &second, b"\n\n"].concat();
         for chunk in [1, 2, 7, 64, 4_096] {
-            assert_eq!(read(4_096, &stream, chunk), (vec![first.clone(), second.clone()], 0));
+            assert_eq!(
+                read(4_096, &stream, chunk),
+                (vec![first.clone(), second.clone()], 0)
+            );
         }
         let parsed = parse(&first);
         assert_eq!(parsed.message, b"two\n\nlines = here");
-        assert_eq!((parsed.cursor, parsed.host), (b"s=1;i=2".as_slice(), b"web1".as_slice()));
-        assert_eq!((parsed.ident, parsed.pid), (b"sshd".as_slice(), b"42".as_slice()));
+        assert_eq!(
+            (parsed.cursor, parsed.host),
+            (b"s=1;i=2".as_slice(), b"web1".as_slice())
+        );
+        assert_eq!(
+            (parsed.ident, parsed.pid),
+            (b"sshd".as_slice(), b"42".as_slice())
+        );
         assert_eq!(parsed.time.unwrap().nanos(), 1_795_292_100_123_456_000);
         assert_eq!(parse(b"_COMM=cron\nMESSAGE=x\n").ident, b"cron");
     }

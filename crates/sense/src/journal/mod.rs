@@ -93,7 +93,10 @@ impl Journal {
         }
         // A match begins with a field's name or is `+`; nothing else may look like an option.
         command.arg("--").args(&self.matches);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         self.reader = Reader::new(JOURNAL_ENTRY_BYTES_MAX);
         self.oversize_counted = 0;
         self.restart_at = None;
@@ -142,7 +145,11 @@ impl Journal {
     pub(crate) fn on_end(&mut self, table: &mut SourceTable) -> String {
         let why = self.stop();
         let is_quick = self.started.elapsed() < HEALTHY;
-        self.failures = if is_quick { self.failures.saturating_add(1) } else { 0 };
+        self.failures = if is_quick {
+            self.failures.saturating_add(1)
+        } else {
+            0
+        };
         if !is_quick {
             self.backoff = BACKOFF_MIN;
         }
@@ -158,16 +165,23 @@ impl Journal {
 
     // The child has been killed or has closed its output, so that its end is near.
     fn stop(&mut self) -> String {
-        let Some(mut child) = self.child.take() else { return String::new() };
+        let Some(mut child) = self.child.take() else {
+            return String::new();
+        };
         // Fails when it has ended already.
         let _ = child.kill();
         let mut said = Vec::new();
         if let Some(errors) = child.stderr.take() {
             let _ = errors.take(4_096).read_to_end(&mut said);
         }
-        let status = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+        let status = child
+            .wait()
+            .map_or_else(|e| e.to_string(), |status| status.to_string());
         let said = String::from_utf8_lossy(&said);
-        format!("journalctl ended ({status}): {}", said.trim().replace('\n', "; "))
+        format!(
+            "journalctl ended ({status}): {}",
+            said.trim().replace('\n', "; ")
+        )
     }
 
     fn pull(&mut self, batch: &mut Batch, marks: &mut Marks, table: &mut SourceTable) -> Turn {
@@ -177,13 +191,18 @@ impl Journal {
             if batch.records.len() >= BATCH_LINES_MAX || batch.buffer.len() >= BATCH_BYTES_MAX {
                 break Turn::Again;
             }
-            let Some(raw) = self.reader.next() else { break Turn::Wait };
+            let Some(raw) = self.reader.next() else {
+                break Turn::Wait;
+            };
             cursor = append(self.source, raw, received, self.opened, batch, table).or(cursor);
         };
         if let Some(cursor) = cursor {
             self.failures = 0;
             table.count(self.source, |status| status.error = None);
-            marks.record(PositionChange::Journal { journal: self.name.clone(), cursor });
+            marks.record(PositionChange::Journal {
+                journal: self.name.clone(),
+                cursor,
+            });
         }
         let dropped = self.reader.oversize - self.oversize_counted;
         if dropped > 0 {
@@ -210,7 +229,10 @@ fn append(
     table: &mut SourceTable,
 ) -> Option<String> {
     let entry = export::parse(raw);
-    let cursor = std::str::from_utf8(entry.cursor).ok().filter(|c| !c.is_empty())?.to_owned();
+    let cursor = std::str::from_utf8(entry.cursor)
+        .ok()
+        .filter(|c| !c.is_empty())?
+        .to_owned();
     let range = batch.store(raw);
     let begin = batch.buffer.len();
     let line = render::Line {
@@ -228,7 +250,9 @@ fn append(
     });
     batch.records.push(RecordMeta {
         source,
-        origin: LineOrigin::Journal { cursor: cursor.clone() },
+        origin: LineOrigin::Journal {
+            cursor: cursor.clone(),
+        },
         received,
         text: begin..batch.buffer.len(),
         raw: range,
@@ -276,7 +300,10 @@ mod tests {
         journal.start(&marks).unwrap();
         let mut batch = Batch::default();
         while journal.read(&mut batch, &mut marks, &mut table) != Turn::Ended {}
-        let lines: Vec<_> = batch.iter().map(|r| String::from_utf8_lossy(r.text)).collect();
+        let lines: Vec<_> = batch
+            .iter()
+            .map(|r| String::from_utf8_lossy(r.text))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -291,7 +318,10 @@ mod tests {
         journal.start(&marks).unwrap();
         while journal.read(&mut batch, &mut marks, &mut table) != Turn::Ended {}
         let args = std::fs::read_to_string(dir.path().join("args")).unwrap();
-        assert!(args.contains("--after-cursor=s=1;i=2") && args.ends_with("-- _COMM=x\n"), "{args}");
+        assert!(
+            args.contains("--after-cursor=s=1;i=2") && args.ends_with("-- _COMM=x\n"),
+            "{args}"
+        );
     }
 
     #[test]

@@ -38,12 +38,19 @@ pub(crate) struct Udp {
 
 impl Udp {
     pub(crate) fn bind(listen: SocketAddr, source: SourceId) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = Socket::new(
+            Domain::for_address(listen),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
         // Refused above the system's limit, where the default will have to do.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         socket.set_nonblocking(true)?;
         socket.bind(&listen.into())?;
-        Ok(Self { socket: socket.into(), source })
+        Ok(Self {
+            socket: socket.into(),
+            source,
+        })
     }
 
     /// Takes what has arrived. The kernel keeps (and epoll reports) what did not fit.
@@ -72,8 +79,12 @@ impl Udp {
 
     /// Datagrams the kernel threw away because its queue was full (`/proc/net/udp`).
     pub(crate) fn kernel_drops(&self) -> u64 {
-        let Ok(fd) = self.socket.as_fd().try_clone_to_owned() else { return 0 };
-        let Ok(inode) = std::fs::File::from(fd).metadata().map(|meta| meta.ino()) else { return 0 };
+        let Ok(fd) = self.socket.as_fd().try_clone_to_owned() else {
+            return 0;
+        };
+        let Ok(inode) = std::fs::File::from(fd).metadata().map(|meta| meta.ino()) else {
+            return 0;
+        };
         ["/proc/net/udp", "/proc/net/udp6"]
             .iter()
             .filter_map(|path| std::fs::read_to_string(path).ok())
@@ -84,8 +95,11 @@ impl Udp {
 
 fn drops_of(text: &str, inode: u64) -> u64 {
     let wanted = inode.to_string();
-    let row = text.lines().find(|line| line.split_whitespace().nth(9) == Some(&wanted));
-    row.and_then(|row| row.split_whitespace().nth(12)?.parse().ok()).unwrap_or(0)
+    let row = text
+        .lines()
+        .find(|line| line.split_whitespace().nth(9) == Some(&wanted));
+    row.and_then(|row| row.split_whitespace().nth(12)?.parse().ok())
+        .unwrap_or(0)
 }
 
 #[derive(Debug)]
@@ -140,7 +154,12 @@ pub(crate) enum Turn {
 }
 
 impl Connection {
-    pub(crate) fn read(&mut self, zone: &TimeZone, batch: &mut Batch, table: &mut SourceTable) -> Turn {
+    pub(crate) fn read(
+        &mut self,
+        zone: &TimeZone,
+        batch: &mut Batch,
+        table: &mut SourceTable,
+    ) -> Turn {
         if self.pull(zone, batch, table) == Turn::Again {
             return Turn::Again;
         }
@@ -161,7 +180,15 @@ impl Connection {
             return Turn::Wait;
         }
         if let Some(frame) = self.framer.last() {
-            append(self.source, self.peer, frame.bytes, frame.truncated, zone, batch, table);
+            append(
+                self.source,
+                self.peer,
+                frame.bytes,
+                frame.truncated,
+                zone,
+                batch,
+                table,
+            );
         }
         Turn::Ended
     }
@@ -171,14 +198,27 @@ impl Connection {
             if batch.records.len() >= BATCH_LINES_MAX || batch.buffer.len() >= BATCH_BYTES_MAX {
                 return Turn::Again;
             }
-            let Some(frame) = self.framer.next() else { return Turn::Wait };
-            append(self.source, self.peer, frame.bytes, frame.truncated, zone, batch, table);
+            let Some(frame) = self.framer.next() else {
+                return Turn::Wait;
+            };
+            append(
+                self.source,
+                self.peer,
+                frame.bytes,
+                frame.truncated,
+                zone,
+                batch,
+                table,
+            );
         }
     }
 }
 
 pub(crate) fn is_for_later(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// Puts one message into the batch: as a traditional line, and as it arrived.
@@ -224,8 +264,15 @@ fn render_message(
     let message = parse::parse(frame);
     let address = peer.ip().to_canonical().to_string();
     let line = render::Line {
-        time: message.time.and_then(|t| t.resolve(received, zone)).unwrap_or(received),
-        host: if message.host.is_empty() { address.as_bytes() } else { message.host },
+        time: message
+            .time
+            .and_then(|t| t.resolve(received, zone))
+            .unwrap_or(received),
+        host: if message.host.is_empty() {
+            address.as_bytes()
+        } else {
+            message.host
+        },
         ident: message.ident,
         pid: message.pid,
         message: message.text,

@@ -21,7 +21,15 @@ pub(crate) struct Message<'a> {
 pub(crate) enum Time {
     At(Timestamp),
     /// A clock on a wall somewhere; the year may be missing.
-    Wall { year: Option<i16>, month: i8, day: i8, hour: i8, minute: i8, second: i8, nanos: i32 },
+    Wall {
+        year: Option<i16>,
+        month: i8,
+        day: i8,
+        hour: i8,
+        minute: i8,
+        second: i8,
+        nanos: i32,
+    },
 }
 
 impl Time {
@@ -29,18 +37,28 @@ impl Time {
     pub(crate) fn resolve(self, received: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let (year, month, day, hour, minute, second, nanos) = match self {
             Self::At(time) => return Some(time),
-            Self::Wall { year, month, day, hour, minute, second, nanos } => {
-                (year, month, day, hour, minute, second, nanos)
-            }
+            Self::Wall {
+                year,
+                month,
+                day,
+                hour,
+                minute,
+                second,
+                nanos,
+            } => (year, month, day, hour, minute, second, nanos),
         };
         let in_year = |year| {
             let wall = civil::DateTime::new(year, month, day, hour, minute, second, nanos).ok()?;
-            wall.to_zoned(zone.clone()).ok().map(|zoned| Timestamp::from(zoned.timestamp()))
+            wall.to_zoned(zone.clone())
+                .ok()
+                .map(|zoned| Timestamp::from(zoned.timestamp()))
         };
         if let Some(year) = year {
             return in_year(year);
         }
-        let this = jiff::Timestamp::from(received).to_zoned(zone.clone()).year();
+        let this = jiff::Timestamp::from(received)
+            .to_zoned(zone.clone())
+            .year();
         // A year is guessed so that the message is old rather than from the future; 29 February
         // may exist in one of the two only.
         let day_ahead = received.plus(std::time::Duration::from_secs(86_400));
@@ -57,9 +75,15 @@ pub(crate) fn parse(frame: &[u8]) -> Message<'_> {
     if priority.is_some()
         && let Some(message) = rfc5424(rest)
     {
-        return Message { priority, ..message };
+        return Message {
+            priority,
+            ..message
+        };
     }
-    Message { priority, ..rfc3164(rest) }
+    Message {
+        priority,
+        ..rfc3164(rest)
+    }
 }
 
 fn trim_end(mut frame: &[u8]) -> &[u8] {
@@ -71,10 +95,20 @@ fn trim_end(mut frame: &[u8]) -> &[u8] {
 
 // RFC 5424 section 6.2.1: up to three digits, 0 to 191.
 fn split_priority(frame: &[u8]) -> (Option<u8>, &[u8]) {
-    let Some(rest) = frame.strip_prefix(b"<") else { return (None, frame) };
-    let digits = rest.iter().take(4).take_while(|b| b.is_ascii_digit()).count();
-    let Some((number, rest)) = rest.split_at_checked(digits) else { return (None, frame) };
-    let Some(rest) = rest.strip_prefix(b">") else { return (None, frame) };
+    let Some(rest) = frame.strip_prefix(b"<") else {
+        return (None, frame);
+    };
+    let digits = rest
+        .iter()
+        .take(4)
+        .take_while(|b| b.is_ascii_digit())
+        .count();
+    let Some((number, rest)) = rest.split_at_checked(digits) else {
+        return (None, frame);
+    };
+    let Some(rest) = rest.strip_prefix(b">") else {
+        return (None, frame);
+    };
     match number_of(number) {
         Some(value @ 0..=191) => (u8::try_from(value).ok(), rest),
         _ => (None, frame),
@@ -83,7 +117,9 @@ fn split_priority(frame: &[u8]) -> (Option<u8>, &[u8]) {
 
 fn number_of(digits: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(digits).ok()?;
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 /// RFC 5424 section 6: VERSION SP TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID SP SD.
@@ -135,7 +171,11 @@ fn structured_data(rest: &[u8]) -> Option<(&[u8], &[u8])> {
         }
         at += 1;
     }
-    if at == 0 || depth > 0 { None } else { rest.split_at_checked(at) }
+    if at == 0 || depth > 0 {
+        None
+    } else {
+        rest.split_at_checked(at)
+    }
 }
 
 /// RFC 3164 section 4.1, and what senders make of it: any part may be missing.
@@ -143,25 +183,49 @@ fn rfc3164(rest: &[u8]) -> Message<'_> {
     let rest = trim_start(rest);
     let Some((time, after)) = wall_time(rest) else {
         let (ident, pid, text) = tag(rest).unwrap_or((b"", b"", rest));
-        return Message { ident, pid, text, ..Message::default() };
+        return Message {
+            ident,
+            pid,
+            text,
+            ..Message::default()
+        };
     };
     let after = trim_start(after);
-    let mut message = Message { time: Some(time), ..Message::default() };
+    let mut message = Message {
+        time: Some(time),
+        ..Message::default()
+    };
     // Local senders leave the host out, so that the tag comes at once.
     if let Some((ident, pid, text)) = tag(after) {
-        return Message { ident, pid, text, ..message };
+        return Message {
+            ident,
+            pid,
+            text,
+            ..message
+        };
     }
     let Some((host, rest)) = word(after) else {
-        return Message { text: after, ..message };
+        return Message {
+            text: after,
+            ..message
+        };
     };
     message.host = host;
     let rest = trim_start(rest);
     let (ident, pid, text) = tag(rest).unwrap_or((b"", b"", rest));
-    Message { ident, pid, text, ..message }
+    Message {
+        ident,
+        pid,
+        text,
+        ..message
+    }
 }
 
 fn trim_start(rest: &[u8]) -> &[u8] {
-    let spaces = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let spaces = rest
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
     rest.get(spaces..).unwrap_or_default()
 }
 
@@ -186,7 +250,10 @@ fn tag(rest: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
         Some(rest) => {
             let close = memchr::memchr(b']', rest.get(..rest.len().min(TAG_MAX))?)?;
             let after = rest.get(close + 1..)?;
-            (rest.get(..close)?, after.strip_prefix(b":").unwrap_or(after))
+            (
+                rest.get(..close)?,
+                after.strip_prefix(b":").unwrap_or(after),
+            )
         }
     };
     // "fe80::1 sshd: x" and "10:20 x" begin with no tag.
@@ -200,7 +267,10 @@ fn tag(rest: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 /// The time at the beginning, and what comes after it.
 fn wall_time(rest: &[u8]) -> Option<(Time, &[u8])> {
     // Cisco marks a clock that is not synchronised.
-    let rest = rest.strip_prefix(b"*").or_else(|| rest.strip_prefix(b".")).unwrap_or(rest);
+    let rest = rest
+        .strip_prefix(b"*")
+        .or_else(|| rest.strip_prefix(b"."))
+        .unwrap_or(rest);
     if rest.first()?.is_ascii_digit() {
         return iso_time(rest);
     }
@@ -216,7 +286,18 @@ fn wall_time(rest: &[u8]) -> Option<(Time, &[u8])> {
     let (hour, minute, second, nanos, rest) = clock(rest)?;
     let rest = rest.strip_prefix(b":").unwrap_or(rest);
     let day = i8::try_from(day).ok()?;
-    Some((Time::Wall { year, month, day, hour, minute, second, nanos }, rest))
+    Some((
+        Time::Wall {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            nanos,
+        },
+        rest,
+    ))
 }
 
 /// `2026-11-21T20:15:00.5Z`, or the same with a space and no zone.
@@ -230,7 +311,9 @@ fn iso_time(rest: &[u8]) -> Option<(Time, &[u8])> {
     let (year, rest) = number(rest, 4)?;
     let (month, rest) = number(rest.strip_prefix(b"-")?, 2)?;
     let (day, rest) = number(rest.strip_prefix(b"-")?, 2)?;
-    let rest = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"T"))?;
+    let rest = rest
+        .strip_prefix(b" ")
+        .or_else(|| rest.strip_prefix(b"T"))?;
     let (hour, minute, second, nanos, rest) = clock(rest)?;
     let time = Time::Wall {
         year: Some(i16::try_from(year).ok()?),
@@ -254,22 +337,36 @@ fn clock(rest: &[u8]) -> Option<(i8, i8, i8, i32, &[u8])> {
         let digits = after.iter().take_while(|b| b.is_ascii_digit()).count();
         let kept = after.get(..digits.min(9))?;
         let scale = 10i32.pow(9 - u32::try_from(kept.len()).ok()?);
-        nanos = i32::try_from(number_of(kept).unwrap_or(0)).ok()?.checked_mul(scale)?;
+        nanos = i32::try_from(number_of(kept).unwrap_or(0))
+            .ok()?
+            .checked_mul(scale)?;
         rest = after.get(digits..)?;
     }
     let narrow = |value: u32, max: u32| (value <= max).then(|| i8::try_from(value).ok())?;
-    Some((narrow(hour, 23)?, narrow(minute, 59)?, narrow(second, 59)?, nanos, rest))
+    Some((
+        narrow(hour, 23)?,
+        narrow(minute, 59)?,
+        narrow(second, 59)?,
+        nanos,
+        rest,
+    ))
 }
 
 fn number(rest: &[u8], digits_max: usize) -> Option<(u32, &[u8])> {
-    let digits = rest.iter().take(digits_max).take_while(|b| b.is_ascii_digit()).count();
+    let digits = rest
+        .iter()
+        .take(digits_max)
+        .take_while(|b| b.is_ascii_digit())
+        .count();
     let (number, rest) = rest.split_at_checked(digits)?;
     Some((number_of(number)?, rest))
 }
 
 fn month(name: &[u8]) -> Option<i8> {
     const NAMES: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
-    let at = NAMES.chunks(3).position(|known| known.eq_ignore_ascii_case(name))?;
+    let at = NAMES
+        .chunks(3)
+        .position(|known| known.eq_ignore_ascii_case(name))?;
     i8::try_from(at + 1).ok()
 }
 
@@ -305,30 +402,78 @@ mod tests {
     #[test]
     fn messages_as_they_come() {
         let table: [(&[u8], &str); 24] = [
-            (b"<34>Oct 11 22:14:15 web1 su: 'su root' failed", "2026-10-11T22:14:15Z|web1|su||'su root' failed"),
-            (b"<13>Nov  1 02:03:04 web1 sshd[77]: x: y", "2026-11-01T02:03:04Z|web1|sshd|77|x: y"),
-            (b"<13>Nov  1 02:03:04 sshd[77]: no host\n", "2026-11-01T02:03:04Z||sshd|77|no host"),
-            (b"<13>Dec 31 23:59:59 h a: last year", "2025-12-31T23:59:59Z|h|a||last year"),
-            (b"<13>Nov 22 10:00:00 h a: fast clock", "2026-11-22T10:00:00Z|h|a||fast clock"),
+            (
+                b"<34>Oct 11 22:14:15 web1 su: 'su root' failed",
+                "2026-10-11T22:14:15Z|web1|su||'su root' failed",
+            ),
+            (
+                b"<13>Nov  1 02:03:04 web1 sshd[77]: x: y",
+                "2026-11-01T02:03:04Z|web1|sshd|77|x: y",
+            ),
+            (
+                b"<13>Nov  1 02:03:04 sshd[77]: no host\n",
+                "2026-11-01T02:03:04Z||sshd|77|no host",
+            ),
+            (
+                b"<13>Dec 31 23:59:59 h a: last year",
+                "2025-12-31T23:59:59Z|h|a||last year",
+            ),
+            (
+                b"<13>Nov 22 10:00:00 h a: fast clock",
+                "2026-11-22T10:00:00Z|h|a||fast clock",
+            ),
             (b"<13>Feb 30 10:00:00 h a: no such day", "|h|a||no such day"),
-            (b"<189>*Mar  1 2025 18:46:11.123: %SYS-5-CONFIG_I: Configured", "2025-03-01T18:46:11.123Z||%SYS-5-CONFIG_I||Configured"),
-            (b"<13>2026-11-21T20:15:00.5+01:00 h app[1]: iso", "2026-11-21T19:15:00.5Z|h|app|1|iso"),
-            (b"<13>2026-11-21 20:15:00,250 h app: sql", "2026-11-21T20:15:00.25Z|h|app||sql"),
+            (
+                b"<189>*Mar  1 2025 18:46:11.123: %SYS-5-CONFIG_I: Configured",
+                "2025-03-01T18:46:11.123Z||%SYS-5-CONFIG_I||Configured",
+            ),
+            (
+                b"<13>2026-11-21T20:15:00.5+01:00 h app[1]: iso",
+                "2026-11-21T19:15:00.5Z|h|app|1|iso",
+            ),
+            (
+                b"<13>2026-11-21 20:15:00,250 h app: sql",
+                "2026-11-21T20:15:00.25Z|h|app||sql",
+            ),
             (b"<13>sshd[9]: bare", "||sshd|9|bare"),
             (b"<13>just words", "||||just words"),
             (b"no priority at all", "||||no priority at all"),
             (b"<999>too great", "||||<999>too great"),
             (b"<>empty", "||||<>empty"),
             (b"", "||||"),
-            (b"<13>Nov 1 02:03:04 fe80::1 sshd: v6", "2026-11-01T02:03:04Z|fe80::1|sshd||v6"),
-            (b"<13>Nov 1 02:03:04 h postfix/smtpd[5]: q", "2026-11-01T02:03:04Z|h|postfix/smtpd|5|q"),
-            (b"<13>Nov 1 02:03:04 h words without tag", "2026-11-01T02:03:04Z|h|||words without tag"),
-            (b"<34>1 2003-10-11T22:14:15.003Z mymachine su - ID47 - \xef\xbb\xbf'su root'", "2003-10-11T22:14:15.003Z|mymachine|su||'su root'"),
-            (b"<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 p 8710 - - %% hi", "2003-08-24T12:14:15.000003Z|192.0.2.1|p|8710|%% hi"),
+            (
+                b"<13>Nov 1 02:03:04 fe80::1 sshd: v6",
+                "2026-11-01T02:03:04Z|fe80::1|sshd||v6",
+            ),
+            (
+                b"<13>Nov 1 02:03:04 h postfix/smtpd[5]: q",
+                "2026-11-01T02:03:04Z|h|postfix/smtpd|5|q",
+            ),
+            (
+                b"<13>Nov 1 02:03:04 h words without tag",
+                "2026-11-01T02:03:04Z|h|||words without tag",
+            ),
+            (
+                b"<34>1 2003-10-11T22:14:15.003Z mymachine su - ID47 - \xef\xbb\xbf'su root'",
+                "2003-10-11T22:14:15.003Z|mymachine|su||'su root'",
+            ),
+            (
+                b"<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 p 8710 - - %% hi",
+                "2003-08-24T12:14:15.000003Z|192.0.2.1|p|8710|%% hi",
+            ),
             (b"<165>1 - - - - - -", "||||"),
-            (b"<165>1 - h evt - ID [a@1 k=\"v\\\"]]\"][b c=\"d\"] text", "|h|evt||text"),
-            (b"<165>1 not-a-time h app 1 - - text", "||||1 not-a-time h app 1 - - text"),
-            (b"<165>1 - h app 1 - [open text", "||||1 - h app 1 - [open text"),
+            (
+                b"<165>1 - h evt - ID [a@1 k=\"v\\\"]]\"][b c=\"d\"] text",
+                "|h|evt||text",
+            ),
+            (
+                b"<165>1 not-a-time h app 1 - - text",
+                "||||1 not-a-time h app 1 - - text",
+            ),
+            (
+                b"<165>1 - h app 1 - [open text",
+                "||||1 - h app 1 - [open text",
+            ),
         ];
         for (frame, expected) in table {
             assert_eq!(shown(frame), expected, "{}", String::from_utf8_lossy(frame));
@@ -346,7 +491,10 @@ mod tests {
     fn a_wall_clock_is_read_in_its_zone() {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         let time = parse(b"<1>Nov 21 22:14:00 h a: x").time.unwrap();
-        assert_eq!(time.resolve(received(), &zone).unwrap().to_string(), "2026-11-21T20:14:00Z");
+        assert_eq!(
+            time.resolve(received(), &zone).unwrap().to_string(),
+            "2026-11-21T20:14:00Z"
+        );
     }
 
     proptest! {
