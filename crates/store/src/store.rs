@@ -12,7 +12,8 @@ use model::{
     limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX},
 };
 use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior,
+    config::DbConfig, params,
 };
 
 use crate::{
@@ -86,6 +87,9 @@ impl Store {
             Durability::ProcessCrash => "NORMAL",
         };
         db.pragma_update(None, "synchronous", synchronous)?;
+        // The write-ahead log and its index stay when the store is closed: without room to make
+        // them again, a guard could not even read its bans after a restart on a full disk.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // What is erased is overwritten, not only forgotten.
         db.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -117,10 +121,7 @@ impl Store {
         let key = state
             .read_key()?
             .ok_or(StoreError::KeyMissing { key, database })?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(state.database(), flags)?;
-        db.busy_timeout(BUSY_TIMEOUT)?;
-        schema::check_version(&db)?;
+        let db = open_for_reading(&state.database())?;
         Ok(Self {
             db,
             key,
@@ -232,6 +233,41 @@ impl Store {
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(appended)
     }
+}
+
+/// Takes the write-ahead log over, so that an orderly end leaves all in the one file.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.writer.is_some() {
+            // What was not taken over is still in the write-ahead log, and durable there.
+            let _ = self
+                .db
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
+fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    let mut log = path.to_owned().into_os_string();
+    log.push("-wal");
+    let no_log = std::fs::metadata(log).map_or(true, |log| log.len() == 0);
+    match schema::check_version(&db) {
+        // No room for the log's index; but when the log is empty, the file alone says it all.
+        Err(StoreError::DiskFull { .. } | StoreError::Database { .. }) if no_log => {}
+        other => return other.map(|_| db),
+    }
+    let name = path
+        .to_string_lossy()
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+    schema::check_version(&db)?;
+    Ok(db)
 }
 
 /// Every projection anew from the entries there are, in order.

@@ -203,3 +203,56 @@ fn an_intake_journal_on_a_full_disk_keeps_what_it_had() {
     assert_eq!(recovered.since.len(), 1 + kept + 1);
     assert_eq!(recovered.since.last().unwrap(), b"after");
 }
+
+/// How a guard ended before it starts again on a full disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Orderly,
+    Killed,
+    /// Put back from a backup of the one file.
+    Restored,
+}
+
+#[test]
+fn bans_are_there_after_a_restart_on_a_full_disk() {
+    for end in [End::Orderly, End::Killed, End::Restored] {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(mount) = Mount::new(dir.path()) else {
+            return;
+        };
+        let state = mount.0.join("state");
+        let mut store = Store::open(&state, full_durability()).unwrap();
+        let ban = crate::samples::decision(1);
+        store.append(std::slice::from_ref(&ban), at(1)).unwrap();
+        let parts = ["ledger.db", "ledger.db-wal", "ledger.db-shm"];
+        let copy = |from: &Path, to: &Path| {
+            for name in parts {
+                fs::copy(from.join(name), to.join(name)).unwrap();
+            }
+        };
+        // What a killed process leaves is what there is while it lives.
+        copy(&state, dir.path());
+        drop(store);
+        match end {
+            End::Orderly => {}
+            End::Killed => copy(dir.path(), &state),
+            End::Restored => {
+                parts[1..]
+                    .iter()
+                    .for_each(|name| fs::remove_file(state.join(name)).unwrap());
+            }
+        }
+        fill(&mount.0);
+        let reader = Store::open_read_only(&state).unwrap();
+        assert_eq!(reader.bans(at(2)).unwrap().len(), 1, "{end:?}");
+        drop(reader);
+        match Store::open(&state, full_durability()) {
+            Ok(mut store) => {
+                assert_eq!(store.bans(at(2)).unwrap().len(), 1, "{end:?}");
+                let failed = (0..10_000).find_map(|n| store.append(&[notice(n)], at(n)).err());
+                assert!(failed.unwrap().is_temporary());
+            }
+            Err(e) => assert!(end == End::Restored && e.is_temporary(), "{end:?}: {e}"),
+        }
+    }
+}
