@@ -468,7 +468,10 @@ impl<'e, 'a> Machine<'e, 'a> {
     fn index(&mut self, of: &'a Node, key: &'a Node, nil: Nil) -> Evaluated<'a> {
         let of = self.part_of(of, nil)?;
         let key = self.eval(key)?;
-        if let (Value::Map(Map::Unmarshaled(_)), Value::Text(name)) = (&of, &key) {
+        // Only what this event holds can have been written by this very expression.
+        if let (Value::Map(Map::Unmarshaled(event)), Value::Text(name)) = (&of, &key)
+            && std::ptr::eq(*event, self.env.event)
+        {
             return self.unmarshaled(name);
         }
         access::index(self.env, &of, &key)
