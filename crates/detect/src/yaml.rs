@@ -367,7 +367,7 @@ impl<T: AsRef<str>> Located<T> {
         }
         if value
             .get(offset..)
-            .is_some_and(|v| !v.starts_with(char::is_whitespace))
+            .is_some_and(|v| !v.is_empty() && !v.starts_with(char::is_whitespace))
         {
             walk.spaces();
         }
