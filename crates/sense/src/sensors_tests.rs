@@ -681,3 +681,37 @@ proptest! {
         prop_assert_eq!(world.got, world.written);
     }
 }
+
+#[test]
+#[ignore = "a measurement; run in release on an idle machine"]
+fn latency_from_write_to_batch() {
+    let (_dir, path) = log();
+    append(&path, "start\n");
+    let mut sensors = open(&path, &Positions::default());
+    assert_eq!(lines(&mut sensors, 1).len(), 1);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        for _ in 0..1_000 {
+            std::thread::sleep(Duration::from_millis(2));
+            let at = Instant::now();
+            file.write_all(b"Nov 21 20:15:00 web1 sshd[1]: Failed password\n")
+                .unwrap();
+            sender.send(at).unwrap();
+        }
+    });
+    let mut batch = Batch::default();
+    let mut spans = Vec::new();
+    while spans.len() < 1_000 {
+        sensors.next_batch(&mut batch, SOON).unwrap();
+        let now = Instant::now();
+        spans.extend(batch.iter().map(|_| now - receiver.recv().unwrap()));
+    }
+    writer.join().unwrap();
+    spans.sort_unstable();
+    println!(
+        "median {:?}, 99 % {:?}, max {:?}",
+        spans[500], spans[990], spans[999]
+    );
+    assert!(spans[500] < Duration::from_micros(300));
+}

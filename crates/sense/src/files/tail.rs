@@ -301,7 +301,7 @@ impl Tail {
 
     /// Takes the line from `offset` to `end`, or as much of it as a line may have.
     fn emit_from_file(
-        &mut self,
+        &self,
         end: u64,
         batch: &mut Batch,
         table: &mut SourceTable,
