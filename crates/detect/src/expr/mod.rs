@@ -11,6 +11,8 @@ mod analysis;
 mod ast;
 mod compare;
 mod compile;
+#[cfg(test)]
+mod corpus_tests;
 mod eval;
 mod functions;
 mod lexer;

@@ -292,3 +292,12 @@ fn exponential(f: f64, precision: Option<usize>) -> String {
     };
     format!("{mantissa}e{sign}{digits:0>2}")
 }
+
+#[cfg(test)]
+pub(super) fn plain(machine: &mut Machine<'_, '_>, value: &Value<'_>) -> String {
+    let mut out = String::new();
+    match write_plain(machine, value, &mut out) {
+        Ok(()) => out,
+        Err(e) => format!("error: {e}"),
+    }
+}

@@ -863,3 +863,9 @@ fn part<'a>(of: &Text<'a>, part: &str) -> Value<'a> {
     }
     Value::shared(part)
 }
+
+/// A value as `%v` prints it.
+#[cfg(test)]
+pub(super) fn show(machine: &mut Machine<'_, '_>, value: &Value<'_>) -> String {
+    format::plain(machine, value)
+}
