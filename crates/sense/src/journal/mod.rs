@@ -86,7 +86,11 @@ impl Journal {
         command.args(["--output=export", "--follow", "--quiet", "--no-pager"]);
         match cursor {
             Some(cursor) => command.args(["--lines=all", &format!("--after-cursor={cursor}")]),
-            None => command.arg("--lines=0"),
+            // From when the sensor began, not from now: the child may have been away meanwhile.
+            None => command.args([
+                "--lines=all",
+                &format!("--since=@{}", self.opened.seconds()),
+            ]),
         };
         if let Some(directory) = &self.directory {
             command.arg("--directory").arg(directory);
@@ -330,5 +334,96 @@ mod tests {
         let mut journal = journal("/nonexistent/journalctl", &mut table);
         assert!(journal.start(&Marks::default()).is_err());
         assert!(journal.restart_at.is_some());
+    }
+
+    /// Ends with the test, however that ends.
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// journald in a mount namespace of its own, with `run` as its `/run`.
+    fn real_journald(run: &std::path::Path) -> Option<Running> {
+        let script = "mount --bind \"$0\" /run && mkdir -p /run/systemd/journal /run/log/journal \
+                      && exec /lib/systemd/systemd-journald";
+        let child = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", script])
+            .arg(run)
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut running = Running(child);
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(30));
+            let has_journal =
+                std::fs::read_dir(run.join("log/journal")).is_ok_and(|mut d| d.next().is_some());
+            if has_journal && run.join("systemd/journal/dev-log").exists() {
+                return Some(running);
+            }
+            if running.0.try_wait().ok()?.is_some() {
+                return None;
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn the_real_journal_from_cursor_to_cursor() {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(_journald) = real_journald(dir.path()) else {
+            eprintln!("SKIPPED: no systemd-journald can be run here (needs root and unshare)");
+            return;
+        };
+        let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        let log = |text: &str| {
+            let to = dir.path().join("systemd/journal/dev-log");
+            socket
+                .send_to(format!("<38>sshd[77]: {text}").as_bytes(), to)
+                .unwrap();
+        };
+        let spec = crate::SourceSpec::new(
+            crate::Input::Journal {
+                matches: vec!["SYSLOG_IDENTIFIER=sshd".to_owned()],
+                directory: Some(dir.path().join("log/journal")),
+            },
+            "syslog",
+        );
+        let mut positions = crate::Positions::default();
+        for round in 0..2 {
+            if round == 1 {
+                log("while away");
+            }
+            let (mut sensors, problems) =
+                crate::Sensors::open(vec![spec.clone()], &positions).unwrap();
+            assert_eq!(problems, []);
+            log(&format!("round {round}"));
+            let (mut batch, mut got) = (Batch::default(), Vec::new());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while got.len() <= round && Instant::now() < deadline {
+                sensors
+                    .next_batch(&mut batch, Duration::from_secs(1))
+                    .unwrap();
+                got.extend(
+                    batch
+                        .iter()
+                        .map(|r| String::from_utf8_lossy(r.text).into_owned()),
+                );
+            }
+            let ends: Vec<_> = got
+                .iter()
+                .filter_map(|l| l.split(" sshd[77]: ").nth(1))
+                .collect();
+            let expected: &[&str] = if round == 0 {
+                &["round 0"]
+            } else {
+                &["while away", "round 1"]
+            };
+            assert_eq!(ends, expected);
+            positions = sensors.positions().clone();
+        }
     }
 }
