@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::rules::RuleFile;
 use crate::{
-    buckets::{self, Arrival, Buckets, Context, Full, LineRef, Saved, Scenario},
+    buckets::{self, Arrival, Buckets, Context, Dating, Full, LineRef, Saved, Scenario},
     data_files,
     enrich::Enrich,
     event::{Event, FieldMap, TimeMode},
@@ -224,7 +224,7 @@ pub struct EngineStats {
     pub overflows_sourceless: u64,
     /// Overflows that were not poured again because they came of too many others.
     pub reprocess_too_deep: u64,
-    /// Events that could not pour because a recording's line had no time.
+    /// Times an event could not pour because a recording's line had no time.
     pub timeless: u64,
     /// By scenario: buckets dropped because a ceiling was reached.
     pub evicted: BTreeMap<String, u64>,
@@ -388,31 +388,21 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.stats.parsed += 1;
-        let time = match clock {
-            Clock::Live { now } => now,
-            Clock::Recording => match self.event.marshaled_time {
-                Some(time) => time,
-                None => {
-                    self.stats.timeless += 1;
-                    return Outcome::Parsed { poured: 0 };
-                }
-            },
+        let (time, dating) = match (clock, self.event.marshaled_time) {
+            (Clock::Live { now }, _) => (now, Dating::Dated),
+            (Clock::Recording, Some(time)) => {
+                self.buckets.advance(time, &mut self.stats, &mut self.full);
+                (time, Dating::Dated)
+            }
+            (Clock::Recording, None) => (record.meta.received, Dating::Undated),
         };
-        if clock == Clock::Recording {
-            self.buckets.advance(time, &mut self.stats, &mut self.full);
-        }
         let line = LineRef::Record {
             source: &source.name,
             origin: &record.meta.origin,
             received: record.meta.received,
             raw: record.raw,
         };
-        let arrival = Arrival {
-            line,
-            time,
-            mode: self.event.mode,
-            depth: 0,
-        };
+        let arrival = Arrival { line, time, mode: self.event.mode, dating, depth: 0 };
         let mut cx = Context::new(
             &mut self.event,
             &mut self.symbols,
@@ -514,6 +504,7 @@ impl Engine {
             line: LineRef::Block(deciding.line),
             time: full.time,
             mode: full.mode,
+            dating: Dating::Dated,
             depth: deciding.depth + 1,
         };
         let Self {
@@ -560,6 +551,11 @@ impl Engine {
     /// The loaded rules, for listings.
     pub fn entries(&self) -> &[RuleEntry] {
         &self.entries
+    }
+
+    /// The names of fields, for a [`Trace`] that wants to read them.
+    pub const fn symbols(&self) -> &Symbols {
+        &self.symbols
     }
 
     /// [`Rules::hash`] of the rules it runs.

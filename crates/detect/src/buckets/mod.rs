@@ -19,7 +19,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use model::{Timestamp, limits};
 
@@ -52,8 +55,17 @@ pub(crate) struct Arrival<'a> {
     pub(crate) line: LineRef<'a>,
     pub(crate) time: Timestamp,
     pub(crate) mode: TimeMode,
+    /// Whether `time` is the line's own, where that is the time that counts.
+    pub(crate) dating: Dating,
     /// How many overflows deep this event is.
     pub(crate) depth: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dating {
+    Dated,
+    /// A recording's line without a time: only triggers, which keep no bucket, can take it.
+    Undated,
 }
 
 /// A bucket that ran over.
@@ -89,6 +101,8 @@ enum Poured {
 #[derive(Debug)]
 pub(crate) struct Buckets {
     scenarios: Arc<[Scenario]>,
+    /// For each scenario the one whose buckets it pours into: the first of its name and filter.
+    shares: Vec<u32>,
     index: Index,
     notable: Notable,
     store: Store,
@@ -115,6 +129,7 @@ impl Buckets {
     ) -> Self {
         Self {
             index: Index::new(&scenarios),
+            shares: shares(&scenarios),
             scenarios: scenarios.into(),
             notable: packed::notable(symbols),
             store: Store::new(),
@@ -150,18 +165,21 @@ impl Buckets {
         let mut packs = Packs::default();
         let mut poured = 0;
         for number in &candidates {
-            let Some(scenario) = scenarios.get(*number as usize) else {
+            let Some(own) = scenarios.get(*number as usize) else {
                 continue;
             };
-            if cx.test(&scenario.filter, scenario, None) != Some(true) {
+            if cx.test(&own.filter, own, None) != Some(true) {
                 continue;
             }
+            let number = self.shares.get(*number as usize).copied().unwrap_or(*number);
+            let scenario = scenarios.get(number as usize).unwrap_or(own);
             let mut pouring = Pouring {
                 buckets: self,
                 cx,
                 arrival,
+                own,
                 scenario,
-                number: *number,
+                number,
                 packs: &mut packs,
             };
             if pouring.run(full) == Poured::Counted {
@@ -321,6 +339,16 @@ impl Buckets {
     }
 }
 
+/// Upstream tells buckets apart by name, filter and group, so that scenarios of one name and filter
+/// share theirs, with the first one's settings; published content counts on it.
+fn shares(scenarios: &[Scenario]) -> Vec<u32> {
+    let mut first: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    (0..)
+        .zip(scenarios)
+        .map(|(number, s)| *first.entry((&s.name, s.filter.0.source())).or_insert(number))
+        .collect()
+}
+
 fn full_of(bucket: Bucket, time: i64) -> Full {
     Full {
         scenario: bucket.scenario,
@@ -343,6 +371,9 @@ struct Pouring<'p, 'a> {
     buckets: &'p mut Buckets,
     cx: &'p mut Context<'a>,
     arrival: &'p Arrival<'p>,
+    /// The scenario whose filter took the event.
+    own: &'p Scenario,
+    /// The one whose bucket it goes into.
     scenario: &'p Scenario,
     number: u32,
     packs: &'p mut Packs,
@@ -355,6 +386,10 @@ impl Pouring<'_, '_> {
         };
         if matches!(self.scenario.kind, Kind::Trigger) {
             return self.trigger(key, full);
+        }
+        if self.arrival.dating == Dating::Undated {
+            self.cx.stats.timeless += 1;
+            return Poured::Passed;
         }
         let Some(slot) = self.slot(key, full) else {
             return Poured::Passed;
@@ -381,9 +416,9 @@ impl Pouring<'_, '_> {
 
     /// The group; `None` when `groupby` fails, which is counted.
     fn key(&mut self) -> Option<Key> {
-        match &self.scenario.groupby {
+        match &self.own.groupby {
             None => Some(Key::of("")),
-            Some(program) => self.cx.text(program, self.scenario, Key::of),
+            Some(program) => self.cx.text(program, self.own, Key::of),
         }
     }
 

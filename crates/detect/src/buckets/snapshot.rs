@@ -5,7 +5,10 @@
 //! is gone or changed is dropped. The bytes may be torn or hostile: every length is checked, and
 //! nothing is taken over unless all of it reads.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use hashbrown::HashMap;
 use model::limits;
@@ -252,13 +255,14 @@ impl Body<'_> {
     }
 
     fn read_scenarios(&mut self) -> Option<()> {
-        let today: BTreeMap<(&str, &str), u32> = (0..)
-            .zip(self.scenarios)
-            .map(|(n, s)| ((&*s.name, &*s.hash), n))
-            .collect();
+        // Scenarios of one name in one file are told apart by their order.
+        let mut today: BTreeMap<(&str, &str), VecDeque<u32>> = BTreeMap::new();
+        for (number, scenario) in (0..).zip(self.scenarios) {
+            today.entry((&scenario.name, &scenario.hash)).or_default().push_back(number);
+        }
         for _ in 0..self.from.varint()? {
             let id = (self.from.text()?, self.from.text()?);
-            self.numbers.push(today.get(&id).copied());
+            self.numbers.push(today.get_mut(&id).and_then(VecDeque::pop_front));
         }
         Some(())
     }
