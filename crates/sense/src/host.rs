@@ -13,7 +13,6 @@ use std::{
 
 use model::HostFacts;
 
-const SSH_PORT: u16 = 22;
 /// Where systemd-resolved writes the servers that stand behind its stub on 127.0.0.53.
 const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
 /// Processes and descriptors looked at in search of sshd.
@@ -34,7 +33,7 @@ pub fn facts(proc_root: &Path, resolv_conf: &Path, ssh_connection: Option<&str>)
     }
     let mut sockets = tcp_sockets(&read("net/tcp"));
     sockets.extend(tcp_sockets(&read("net/tcp6")));
-    let mut admins = ssh_peers(&sockets, &sshd_sockets(proc_root));
+    let mut admins = peers_of(&sockets, &session_sockets(proc_root));
     admins.extend(ssh_connection.and_then(ssh_client));
     HostFacts {
         own_addresses: sorted(own),
@@ -115,46 +114,29 @@ fn ssh_client(text: &str) -> Option<IpAddr> {
         .ok()
 }
 
+/// An established connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TcpSocket {
-    local_port: u16,
     remote: IpAddr,
-    state: TcpState,
     inode: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TcpState {
-    Established,
-    Listening,
 }
 
 /// `/proc/net/tcp` and `tcp6`: sl, local, remote, state, …, inode.
 fn tcp_sockets(text: &str) -> Vec<TcpSocket> {
     let row = |line: &str| {
         let mut columns = line.split_whitespace().skip(1);
-        let (_, local_port) = endpoint(columns.next()?)?;
-        let (remote, _) = endpoint(columns.next()?)?;
-        let state = match columns.next()? {
-            "01" => TcpState::Established,
-            "0A" => TcpState::Listening,
-            _ => return None,
-        };
+        let remote = endpoint(columns.nth(1)?)?;
+        (columns.next()? == "01").then_some(())?;
         let inode = columns.nth(5)?.parse().ok()?;
-        Some(TcpSocket {
-            local_port,
-            remote,
-            state,
-            inode,
-        })
+        Some(TcpSocket { remote, inode })
     };
     text.lines().skip(1).filter_map(row).collect()
 }
 
-fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
-    let (address, port) = text.split_once(':')?;
-    let address = match address.len() {
-        8 => IpAddr::V4(hex_v4(address)?),
+fn endpoint(text: &str) -> Option<IpAddr> {
+    let (address, _port) = text.split_once(':')?;
+    match address.len() {
+        8 => hex_v4(address).map(IpAddr::V4),
         // Four words, each in host byte order.
         32 if address.is_ascii() => {
             let word = |n: usize| {
@@ -162,32 +144,25 @@ fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
                 u32::from_str_radix(text, 16).ok().map(u32::to_ne_bytes)
             };
             let bytes = [word(0)?, word(1)?, word(2)?, word(3)?];
-            IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes.concat()).ok()?))
+            Some(IpAddr::V6(Ipv6Addr::from(
+                <[u8; 16]>::try_from(bytes.concat()).ok()?,
+            )))
         }
-        _ => return None,
-    };
-    Some((address, u16::from_str_radix(port, 16).ok()?))
+        _ => None,
+    }
 }
 
-/// Far ends of established connections to a port that sshd listens on.
-fn ssh_peers(sockets: &[TcpSocket], sshd_inodes: &HashSet<u64>) -> Vec<IpAddr> {
-    let listening = sockets.iter().filter(|s| s.state == TcpState::Listening);
-    let mut ports: HashSet<u16> = listening
-        .filter(|s| sshd_inodes.contains(&s.inode))
-        .map(|s| s.local_port)
-        .collect();
-    ports.insert(SSH_PORT);
+fn peers_of(sockets: &[TcpSocket], inodes: &HashSet<u64>) -> Vec<IpAddr> {
     sockets
         .iter()
-        .filter(|s| s.state == TcpState::Established)
-        // A session's own process holds its socket even when systemd listens for sshd.
-        .filter(|s| ports.contains(&s.local_port) || sshd_inodes.contains(&s.inode))
+        .filter(|s| inodes.contains(&s.inode))
         .map(|s| s.remote)
         .collect()
 }
 
-/// Socket inodes held by processes called sshd (or its per-session helpers), or dropbear.
-fn sshd_sockets(proc_root: &Path) -> HashSet<u64> {
+/// Sockets of SSH sessions whose user has logged in. A connection alone proves nothing: whoever
+/// tries passwords has one too, and must not be protected by it.
+fn session_sockets(proc_root: &Path) -> HashSet<u64> {
     let mut inodes = HashSet::new();
     let Ok(processes) = fs::read_dir(proc_root) else {
         return inodes;
@@ -198,12 +173,8 @@ fn sshd_sockets(proc_root: &Path) -> HashSet<u64> {
             .file_name()
             .to_str()
             .is_some_and(|n| n.parse::<u32>().is_ok());
-        let is_sshd = || {
-            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-            let name = name.trim();
-            name == "sshd" || name.starts_with("sshd-") || name == "dropbear"
-        };
-        if !is_number || !is_sshd() {
+        let title = || fs::read(path.join("cmdline")).unwrap_or_default();
+        if !is_number || !is_session_title(&String::from_utf8_lossy(&title())) {
             continue;
         }
         let Ok(descriptors) = fs::read_dir(path.join("fd")) else {
@@ -215,6 +186,16 @@ fn sshd_sockets(proc_root: &Path) -> HashSet<u64> {
         }
     }
     inodes
+}
+
+/// OpenSSH writes its state into its title: `sshd: root@pts/0` and `sshd: bob` have logged in;
+/// `[listener]`, `[accepted]`, `[net]`, `[priv]` and `[preauth]` mark all others.
+fn is_session_title(title: &str) -> bool {
+    let title = title.trim_end_matches(['\0', ' ']);
+    let rest = title
+        .strip_prefix("sshd: ")
+        .or_else(|| title.strip_prefix("sshd-session: "));
+    rest.is_some_and(|who| !who.is_empty() && !who.starts_with('/') && !who.contains('['))
 }
 
 fn socket_inode(target: &str) -> Option<u64> {
@@ -285,8 +266,9 @@ mod tests {
             ("net/ipv6_route", ROUTE6),
             ("net/tcp", TCP),
             ("net/tcp6", TCP6),
-            ("77/comm", "sshd\n"),
-            ("78/comm", "nginx\n"),
+            ("77/cmdline", "sshd: root@pts/0\0\0"),
+            ("78/cmdline", "sshd: root [net]\0"),
+            ("79/cmdline", "sshd-session: bob@notty\0"),
             (
                 "resolv.conf",
                 "# x\nnameserver 9.9.9.9\nsearch a\nnameserver fe80::1%eth0\n",
@@ -294,10 +276,11 @@ mod tests {
         ] {
             put(name, text);
         }
-        fs::create_dir_all(dir.path().join("77/fd")).unwrap();
-        fs::create_dir_all(dir.path().join("78/fd")).unwrap();
-        std::os::unix::fs::symlink("socket:[102]", dir.path().join("77/fd/3")).unwrap();
-        std::os::unix::fs::symlink("socket:[104]", dir.path().join("78/fd/3")).unwrap();
+        for (process, inode) in [(77, 103), (78, 101), (79, 105)] {
+            let fd = dir.path().join(format!("{process}/fd"));
+            fs::create_dir_all(&fd).unwrap();
+            std::os::unix::fs::symlink(format!("socket:[{inode}]"), fd.join("3")).unwrap();
+        }
         let found = facts(
             dir.path(),
             &dir.path().join("resolv.conf"),
@@ -309,16 +292,31 @@ mod tests {
         );
         assert_eq!(found.gateways, ips(&["10.0.0.1", "fe80::1"]));
         assert_eq!(found.resolvers, ips(&["9.9.9.9", "fe80::1"]));
-        // By port 22 (v4 and mapped), by sshd's other port and by the environment; not by 443.
+        // By the environment and by two sessions; not by the one that is still trying passwords.
         assert_eq!(
             found.admin_peers,
-            ips(&[
-                "198.51.100.4",
-                "203.113.0.9",
-                "203.113.0.10",
-                "203.113.0.12"
-            ])
+            ips(&["198.51.100.4", "203.113.0.10", "203.113.0.12"])
         );
+    }
+
+    #[test]
+    fn only_those_who_logged_in_have_a_session() {
+        for session in ["sshd: root@pts/0", "sshd: bob", "sshd-session: a@b@notty\0"] {
+            assert!(is_session_title(session), "{session}");
+        }
+        for other in [
+            "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups",
+            "sshd: [accepted]",
+            "sshd: unknown [priv]",
+            "sshd: root [net]",
+            "sshd-session: a@b [priv]",
+            "sshd-auth: root [preauth]",
+            "/usr/sbin/sshd -D",
+            "sshd: ",
+            "",
+        ] {
+            assert!(!is_session_title(other), "{other}");
+        }
     }
 
     #[test]
