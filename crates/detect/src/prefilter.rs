@@ -411,7 +411,11 @@ impl Proof<'_> {
             for writer in flow.writers(field) {
                 let way = match &writer.kind {
                     WriterKind::Copy(..) => continue,
-                    WriterKind::Line => self.any(bytes(wanted)),
+                    WriterKind::Line => {
+                        let own = self.any(bytes(wanted));
+                        let written = self.writes(writer, depth);
+                        self.all(vec![own, written])
+                    }
                     WriterKind::Grok(Some(input)) => {
                         let input = *input;
                         let own = self.any(bytes(wanted));
@@ -419,7 +423,9 @@ impl Proof<'_> {
                             Some(input) => self.foreign(input, depth),
                             None => self.part(Part::Never),
                         };
-                        self.either(vec![own, foreign])
+                        let holds = self.either(vec![own, foreign]);
+                        let written = self.writes(writer, depth);
+                        self.all(vec![holds, written])
                     }
                     WriterKind::Texts(texts) => {
                         if !texts.iter().any(|text| fits(text, ask, wanted)) {
@@ -524,3 +530,6 @@ fn fits(value: &str, ask: Ask, wanted: &[String]) -> bool {
         Ask::Contains => wanted.iter().any(|w| value.contains(w.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,9 @@ use std::{
 
 use detect::{
     event::{Event, FieldMap, TimeMode},
-    expr::{self, Env, Object, Services, Value, Vars},
-    parse::{Parsers, Trace},
+    expr::{self, Env, Expr, Object, Services, Value, Vars},
+    parse::{NoTrace, ParseOutcome, Parsers, Trace},
+    prefilter::Prefilter,
     rules::RuleFile,
     symbols::Symbols,
     yaml,
@@ -414,4 +415,83 @@ fn parser_assertions_hold() {
     println!("parser halves: {good}/{tests} tests, {held}/{asserts} assertions");
     assert!(surprises.is_empty(), "{surprises:?}");
     assert!(tests > 0);
+}
+
+#[derive(Debug, Deserialize)]
+struct ScenarioFilter {
+    filter: Option<String>,
+}
+
+fn scenario_filters(hub: &Path, symbols: &mut Symbols) -> Vec<Expr> {
+    let mut all = Vec::new();
+    for path in files(&hub.join("scenarios")).iter().filter(|p| is_yaml(p)) {
+        let file = RuleFile::new(path.display().to_string(), read(path));
+        for document in yaml::documents::<ScenarioFilter>(&file)
+            .into_iter()
+            .flatten()
+        {
+            let filter = document.value.filter.unwrap_or_default();
+            all.push(expr::compile(&filter, Vars::Event, symbols).unwrap());
+        }
+    }
+    all
+}
+
+/// All parsers, all scenarios, all logs: a line the prefilter lets go is one that no scenario takes.
+#[test]
+fn the_prefilter_hides_nothing() {
+    let Some(corpora) = corpora() else { return };
+    let hub = corpora.join("crowdsec-hub");
+    let mut rules = patterns(&corpora);
+    for path in files(&hub.join("parsers")).iter().filter(|p| is_yaml(p)) {
+        rules.push(RuleFile::new(path.display().to_string(), read(path)));
+    }
+    let mut symbols = Symbols::default();
+    let mut parsers = Parsers::build(&rules, &mut symbols, &mut Vec::new());
+    let filters = scenario_filters(&hub, &mut symbols);
+    let wants = filters.iter().map(|f| f.requirements().clone()).collect();
+    let mut prefilter = Prefilter::build(&parsers, wants, &symbols);
+    let mut services = Services {
+        now: now(),
+        ..Services::default()
+    };
+    let (mut lines, mut passed, mut taken) = (0, 0, 0);
+    let mut event = Event::default();
+    for path in files(&hub.join("tests"))
+        .iter()
+        .filter(|p| p.ends_with("config.yaml"))
+    {
+        let test = path.parent().unwrap();
+        let file = RuleFile::new("config.yaml", read(path));
+        let Ok(config) = yaml::documents::<Config>(&file).remove(0) else {
+            continue;
+        };
+        let mut config = config.value;
+        let log = test.join(&config.log_file);
+        let own = config.log_type.clone();
+        // Every log is also read as if it were of another kind.
+        for kind in [own.as_str(), "syslog"] {
+            kind.clone_into(&mut config.log_type);
+            let mut labels = config.labels.clone().unwrap_or_default();
+            labels.insert("type".to_owned(), kind.to_owned());
+            for line in read(&log).lines().filter(|l| !l.is_empty()) {
+                lines += 1;
+                start(&mut event, line, &log, &config, &mut symbols);
+                let passes = prefilter.may_matter(line.as_bytes(), &labels, &parsers, &symbols);
+                passed += usize::from(passes);
+                let outcome = parsers.run(&mut event, &mut services, &mut symbols, &mut NoTrace);
+                if outcome != ParseOutcome::Parsed {
+                    continue;
+                }
+                let effects = RefCell::default();
+                let env = Env::new(&event, &symbols, &services, &effects);
+                if let Some(filter) = filters.iter().find(|f| f.test(&env).unwrap_or(false)) {
+                    taken += 1;
+                    assert!(passes, "{kind}: {line}\nwould go to {}", filter.source());
+                }
+            }
+        }
+    }
+    println!("prefilter: {lines} lines, {passed} pass, {taken} are taken by a scenario");
+    assert!(taken > 0);
 }
