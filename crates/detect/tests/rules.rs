@@ -54,8 +54,12 @@ fn every_sample_gives_its_alerts_and_no_other() {
     let mut wrong = String::new();
     let mut rules_seen = BTreeSet::new();
     for folder in folders_with_samples() {
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(folder.join("test/expect.toml")).unwrap();
+        let name = folder
+            .file_name()
+            .expect("a readable tree")
+            .to_string_lossy()
+            .into_owned();
+        let text = fs::read_to_string(folder.join("test/expect.toml")).expect("a readable tree");
         let expect: Expect = toml::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
         let (alerts, outcomes) = run(&folder.join("test/sample.log"), &expect.r#type);
         rules_seen.extend(alerts.iter().map(|alert| alert.rule.clone()));
@@ -119,7 +123,7 @@ fn run(log: &Path, kind: &str) -> (Vec<Alert>, BTreeMap<&'static str, u32>) {
     };
     let mut batch = Batch::default();
     let mut offset = 0;
-    for line in fs::read_to_string(log).unwrap().lines() {
+    for line in fs::read_to_string(log).expect("a sample").lines() {
         let text = batch.store(line.as_bytes());
         batch.records.push(RecordMeta {
             source: SourceId(0),
@@ -168,16 +172,19 @@ fn load() -> (Rules, Vec<model::Diagnostic>) {
     for path in paths {
         let name = path
             .strip_prefix(&root)
-            .unwrap()
+            .expect("a file of the tree")
             .to_string_lossy()
             .into_owned();
-        let bytes = fs::read(&path).unwrap();
+        let bytes = fs::read(&path).expect("a readable tree");
         match name.split_once("/data/") {
             Some((_, file)) => data.push(DataFile {
                 name: file.to_owned(),
                 bytes,
             }),
-            None => files.push(RuleFile::new(name, String::from_utf8(bytes).unwrap())),
+            None => files.push(RuleFile::new(
+                name,
+                String::from_utf8(bytes).expect("a readable tree"),
+            )),
         }
     }
     Rules::load(files, &data)
@@ -185,8 +192,8 @@ fn load() -> (Rules, Vec<model::Diagnostic>) {
 
 fn folders_with_samples() -> Vec<PathBuf> {
     let entries = fs::read_dir(root())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+        .expect("a file of the tree")
+        .map(|entry| entry.expect("a readable tree").path());
     let mut folders: Vec<PathBuf> = entries
         .filter(|path| path.join("test/expect.toml").exists())
         .collect();
@@ -197,8 +204,8 @@ fn folders_with_samples() -> Vec<PathBuf> {
 
 /// All files but notes and samples.
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable tree").path();
         if path.is_dir() {
             if !path.ends_with("test") {
                 walk(&path, paths);
