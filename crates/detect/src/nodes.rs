@@ -39,7 +39,7 @@ pub struct Node {
     pub statics: Vec<Static>,
     pub stash: Vec<StashStep>,
     pub whitelist: Option<Whitelist>,
-    pub children: Vec<Node>,
+    pub children: Vec<Self>,
 }
 
 pub struct GrokStep {
@@ -54,7 +54,7 @@ pub struct GrokStep {
 pub enum Input {
     Line,
     Parsed(Sym),
-    Expression(Expr),
+    Expression(Box<Expr>),
 }
 
 /// `statics:`: one value and where it goes.
@@ -116,7 +116,7 @@ pub(crate) struct NodeSpec {
     statics: Option<Vec<Located<StaticSpec>>>,
     stash: Option<Vec<Located<StashSpec>>>,
     whitelist: Option<Located<WhitelistSpec>>,
-    nodes: Option<Vec<Located<NodeSpec>>>,
+    nodes: Option<Vec<Located<Self>>>,
     pub(crate) description: Option<String>,
     /// Lists the rule reads; the caller brings them.
     #[expect(
@@ -373,7 +373,9 @@ impl Compiler<'_> {
         match (&spec.apply_on, &spec.expression) {
             (Some(field), _) if field.value == "Line.Raw" => Some(Input::Line),
             (Some(field), _) => Some(Input::Parsed(self.symbols.intern(&field.value))),
-            (None, Some(text)) => self.expression(file, text).map(Input::Expression),
+            (None, Some(text)) => self
+                .expression(file, text)
+                .map(|e| Input::Expression(Box::new(e))),
             (None, None) => {
                 let message = "this grok does not say what it reads".to_owned();
                 let fix = "add `apply_on: message` or an `expression:`".to_owned();

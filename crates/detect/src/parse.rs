@@ -353,10 +353,7 @@ impl Run<'_> {
         {
             return Ok(false);
         }
-        let whitelisted = match &node.whitelist {
-            Some(list) => Some(self.whitelist(list)),
-            None => None,
-        };
+        let whitelisted = node.whitelist.as_ref().map(|list| self.whitelist(list));
         let mut state = true;
         let mut matched = false;
         if let Some(step) = &node.grok {

@@ -257,9 +257,8 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, ca) in a.chars().enumerate() {
         let mut diagonal = i;
         let mut left = i + 1;
-        let (first, rest) = match row.split_first_mut() {
-            Some(parts) => parts,
-            None => return i,
+        let Some((first, rest)) = row.split_first_mut() else {
+            return i;
         };
         *first = left;
         for (cell, cb) in rest.iter_mut().zip(&b) {
@@ -456,7 +455,7 @@ mod tests {
         #[serde(default)]
         filter: Option<Located<String>>,
         #[serde(default)]
-        nodes: Vec<Sample>,
+        nodes: Vec<Self>,
         #[serde(default)]
         count: u32,
     }

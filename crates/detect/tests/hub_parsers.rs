@@ -3,6 +3,12 @@
 //! The corpus lies in `$POSSE_SHARED` or `../shared` beside the workspace; without it the test
 //! says so loudly and passes.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests: they report, and stop at the first surprise"
+)]
+
 use std::{
     cell::RefCell,
     collections::BTreeMap,

@@ -54,9 +54,9 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         .map(|e| e.path())
     {
         if path.is_dir() {
-            walk(&path, found)
+            walk(&path, found);
         } else {
-            found.push(path)
+            found.push(path);
         }
     }
 }
