@@ -25,7 +25,7 @@ pub(super) fn member<'a>(
 ) -> Evaluated<'a> {
     match of {
         Value::Map(map) => Ok(get(env, map, name, sym).unwrap_or_else(|| missing(map))),
-        Value::View(view) => part(*view, name).ok_or(EvalError::Part { kind: of.kind() }),
+        Value::View(view) => part(*view, name).ok_or_else(|| EvalError::Part { kind: of.kind() }),
         Value::Object(ObjectRef(object)) => Ok(object.member(name).unwrap_or_default()),
         Value::Nil => Err(EvalError::Nil),
         other => Err(EvalError::Part { kind: other.kind() }),
@@ -353,7 +353,7 @@ pub(super) fn method<'a>(
         Value::Nil => return Err(EvalError::Nil),
         _ => time::method(of, name, arguments),
     };
-    found.ok_or(EvalError::Part { kind: of.kind() })
+    found.ok_or_else(|| EvalError::Part { kind: of.kind() })
 }
 
 fn view_method<'a>(

@@ -67,9 +67,9 @@ fn of(node: &Node) -> Option<Facts> {
             }
         }
         Node::Let(_, parts) => of(&parts.1)?,
-        Node::Sequence(items) => items.last().map_or(Some(Facts::default()), of)?,
+        Node::Sequence(items) => items.last().map_or_else(|| Some(Facts::default()), of)?,
         Node::Loop(l) if matches!(l.kind, LoopKind::Any | LoopKind::One) => {
-            l.body.as_ref().map_or(Some(Facts::default()), of)?
+            l.body.as_ref().map_or_else(|| Some(Facts::default()), of)?
         }
         _ => Facts::default(),
     })

@@ -365,11 +365,11 @@ impl<'e, 'a> Machine<'e, 'a> {
     fn root(&self, root: Root) -> Evaluated<'a> {
         let unset = |name| EvalError::Unset { name };
         Ok(match root {
-            Root::Alert => Value::View(View::Alert(self.env.alert.ok_or(unset("Alert"))?)),
+            Root::Alert => Value::View(View::Alert(self.env.alert.ok_or_else(|| unset("Alert"))?)),
             Root::Event => Value::event(self.env.event),
-            Root::Leaky => Value::View(View::Leaky(self.env.queue.ok_or(unset("leaky"))?)),
-            Root::Queue => Value::View(View::Queue(self.env.queue.ok_or(unset("queue"))?)),
-            Root::Results => Value::object(self.env.results.ok_or(unset("results"))?),
+            Root::Leaky => Value::View(View::Leaky(self.env.queue.ok_or_else(|| unset("leaky"))?)),
+            Root::Queue => Value::View(View::Queue(self.env.queue.ok_or_else(|| unset("queue"))?)),
+            Root::Results => Value::object(self.env.results.ok_or_else(|| unset("results"))?),
         })
     }
 

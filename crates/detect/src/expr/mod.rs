@@ -11,8 +11,6 @@ mod analysis;
 mod ast;
 mod compare;
 mod compile;
-#[cfg(test)]
-mod corpus_tests;
 mod eval;
 mod functions;
 mod lexer;
@@ -46,11 +44,11 @@ use crate::{
 pub enum Vars {
     /// Profiles: `Alert`, and `evt` for what alert contexts ask.
     Alert,
-    /// `evt`, `queue` and `leaky`: the condition of a scenario.
+    /// `evt`, `queue` and `leaky`: condition, cancel_on, overflow_filter.
     Condition,
     /// Alert contexts: `evt`, and `match` and `req`, which are nil for log events.
     Context,
-    /// `evt`: filters, statics, distinct, groupby, cancel_on, overflow_filter (with `queue` as well).
+    /// `evt`: filters, statics, distinct, groupby.
     Event,
     /// `results`: assertions of tests.
     Results,

@@ -139,7 +139,7 @@ impl Parser {
     fn peek(&self) -> &Token {
         self.tokens
             .get(self.next)
-            .or(self.tokens.last())
+            .or_else(|| self.tokens.last())
             .unwrap_or(&END)
     }
 

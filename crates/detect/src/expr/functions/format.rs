@@ -231,7 +231,7 @@ fn write_plain(
         }
         Value::Map(map) => {
             let mut entries = access::entries(machine.env, map);
-            entries.sort_by(|(a, _), (b, _)| (**a).cmp(&**b));
+            entries.sort_by_cached_key(|(key, _)| key.to_string());
             out.push_str("map[");
             for (i, (key, item)) in entries.iter().enumerate() {
                 out.push_str(if i > 0 { " " } else { "" });

@@ -23,7 +23,7 @@ fn texts<'v>(arguments: &'v [Value<'_>]) -> Result<Vec<&'v str>, EvalError> {
     let keys = arguments.iter().skip(1);
     keys.map(|key| {
         key.as_str()
-            .ok_or(super::wants("JsonExtractLib", "text", Some(key)))
+            .ok_or_else(|| super::wants("JsonExtractLib", "text", Some(key)))
     })
     .collect()
 }

@@ -112,7 +112,7 @@ pub(super) fn join<'a>(machine: &mut Machine<'_, 'a>, arguments: &[Value<'a>]) -
     for (i, item) in items.iter().enumerate() {
         let item = item
             .as_str()
-            .ok_or(wants("join", "a list of texts", Some(&item)))?;
+            .ok_or_else(|| wants("join", "a list of texts", Some(&item)))?;
         machine.spend_text(item.len() + separator.len())?;
         if i > 0 {
             out.push_str(separator);

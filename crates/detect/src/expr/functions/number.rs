@@ -44,7 +44,7 @@ fn float_of(function: &'static str, arguments: &[Value<'_>]) -> Result<f64, Eval
     let argument = arguments.first();
     argument
         .and_then(number)
-        .ok_or(wants(function, "a number", argument))
+        .ok_or_else(|| wants(function, "a number", argument))
 }
 
 pub(super) fn abs<'a>(_: &mut Machine<'_, 'a>, arguments: &[Value<'a>]) -> Evaluated<'a> {
@@ -156,7 +156,7 @@ pub(super) fn approximately<'a>(_: &mut Machine<'_, 'a>, arguments: &[Value<'a>]
         let argument = arguments.get(i);
         argument
             .and_then(number)
-            .ok_or(wants("FloatApproxEqual", "a number", argument))
+            .ok_or_else(|| wants("FloatApproxEqual", "a number", argument))
     };
     Ok(Value::Bool((side(0)? - side(1)?).abs() < 1e-6))
 }

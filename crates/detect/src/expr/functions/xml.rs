@@ -67,7 +67,7 @@ fn steps(path: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     let path = path
         .strip_prefix("./")
-        .unwrap_or(path.strip_prefix('/').unwrap_or(path));
+        .unwrap_or_else(|| path.strip_prefix('/').unwrap_or(path));
     for (at, byte) in path.bytes().enumerate() {
         match byte {
             b'[' => depth += 1,

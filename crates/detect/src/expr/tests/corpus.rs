@@ -42,14 +42,11 @@ fn files(folder: &Path, ends: &[&str], out: &mut Vec<PathBuf>) {
 #[derive(Default)]
 struct Tally {
     symbols: Symbols,
-    seen: BTreeSet<(Vars2, String)>,
+    seen: BTreeSet<(u8, String)>,
     counts: BTreeMap<String, usize>,
     failures: Vec<String>,
     with_equals: usize,
 }
-
-/// `Vars` in an order, for the set of what was seen.
-type Vars2 = u8;
 
 impl Tally {
     fn add(&mut self, key: &str, source: &str, vars: Vars, path: &Path) {
