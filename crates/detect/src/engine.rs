@@ -402,7 +402,13 @@ impl Engine {
             received: record.meta.received,
             raw: record.raw,
         };
-        let arrival = Arrival { line, time, mode: self.event.mode, dating, depth: 0 };
+        let arrival = Arrival {
+            line,
+            time,
+            mode: self.event.mode,
+            dating,
+            depth: 0,
+        };
         let mut cx = Context::new(
             &mut self.event,
             &mut self.symbols,

@@ -11,10 +11,7 @@ const HASHED: u8 = 0xff;
 impl Key {
     pub(crate) fn of(value: &str) -> Self {
         let mut key = [0; 16];
-        let (tag, room) = match key.split_first_mut() {
-            Some(parts) => parts,
-            None => return Self([0; 16]),
-        };
+        let [tag, room @ ..] = &mut key;
         match room.get_mut(..value.len()) {
             Some(room) => {
                 *tag = value.len() as u8;

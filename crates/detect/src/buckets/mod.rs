@@ -171,7 +171,11 @@ impl Buckets {
             if cx.test(&own.filter, own, None) != Some(true) {
                 continue;
             }
-            let number = self.shares.get(*number as usize).copied().unwrap_or(*number);
+            let number = self
+                .shares
+                .get(*number as usize)
+                .copied()
+                .unwrap_or(*number);
             let scenario = scenarios.get(number as usize).unwrap_or(own);
             let mut pouring = Pouring {
                 buckets: self,
@@ -345,7 +349,11 @@ fn shares(scenarios: &[Scenario]) -> Vec<u32> {
     let mut first: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     (0..)
         .zip(scenarios)
-        .map(|(number, s)| *first.entry((&s.name, s.filter.0.source())).or_insert(number))
+        .map(|(number, s)| {
+            *first
+                .entry((&s.name, s.filter.0.source()))
+                .or_insert(number)
+        })
         .collect()
 }
 
@@ -449,7 +457,7 @@ impl Pouring<'_, '_> {
             let time = self
                 .buckets
                 .deadline(slot)
-                .unwrap_or(self.arrival.time.nanos());
+                .unwrap_or_else(|| self.arrival.time.nanos());
             full.extend(self.buckets.end(slot, time, self.cx.stats));
         }
         while self.buckets.store.len() >= self.buckets.options.buckets_max.max(1)

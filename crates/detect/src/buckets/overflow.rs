@@ -73,15 +73,11 @@ impl Buckets {
             .deciding()
             .and_then(|event| event.identity())
             .unwrap_or_default();
-        for source in overflow.sources.values() {
+        for (key, source) in &overflow.sources {
             let (events, evidence) = if overflow.sources.len() == 1 {
                 (overflow.events.clone(), overflow.evidence.clone())
             } else {
-                let own = || {
-                    full.queue
-                        .iter()
-                        .filter(|p| self.names(p, scenario, &source.value))
-                };
+                let own = || full.queue.iter().filter(|p| self.names(p, scenario, key));
                 (events(own(), symbols), evidence(own()))
             };
             let parts = [
@@ -97,7 +93,10 @@ impl Buckets {
                 scope: source.scope.clone(),
                 value: source.value.clone(),
                 address: source.address,
-                range: source.range,
+                // A postoverflow parser may have made a range of an address.
+                range: source
+                    .range
+                    .or_else(|| as_range(&source.scope, &source.value)),
                 first: overflow.first,
                 last: overflow.last,
                 events_count: overflow.events_count,
@@ -142,10 +141,10 @@ impl Buckets {
         (!all.is_empty()).then_some(all)
     }
 
-    fn names(&self, packed: &Packed, scenario: &Scenario, value: &str) -> bool {
+    fn names(&self, packed: &Packed, scenario: &Scenario, key: &str) -> bool {
         let sources =
             Unpacked::read(packed).and_then(|event| event_sources(&event, scenario, &self.notable));
-        sources.is_some_and(|sources| sources.iter().any(|source| source.value == value))
+        sources.is_some_and(|sources| sources.iter().any(|source| source.value == key))
     }
 }
 
@@ -175,7 +174,7 @@ fn event_sources(
                 .ok()?;
             let value = match (&scenario.scope, event.scope) {
                 (Scope::Range, Some(value)) => value.to_owned(),
-                (Scope::Range, None) => range.map(|r| network(r)).unwrap_or_default(),
+                (Scope::Range, None) => range.map(network).unwrap_or_default(),
                 _ => text.to_owned(),
             };
             let number = field(notable.as_number).or_else(|| field(notable.as_number_alias));

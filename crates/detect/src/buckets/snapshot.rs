@@ -135,22 +135,16 @@ impl Saved {
         scenarios: &[Scenario],
         symbols: &mut Symbols,
     ) -> Result<Self, RestoreError> {
-        let damaged = RestoreError::Damaged;
-        let split = bytes
-            .len()
-            .checked_sub(CHECKSUM)
-            .ok_or(damaged("it is too short"))?;
-        let (signed, checksum) = bytes
-            .split_at_checked(split)
-            .ok_or(damaged("it is too short"))?;
+        const SHORT: RestoreError = RestoreError::Damaged("it is too short");
+        let split = bytes.len().checked_sub(CHECKSUM).ok_or(SHORT)?;
+        let (signed, checksum) = bytes.split_at_checked(split).ok_or(SHORT)?;
         let mut from = Reader(signed);
         if from.take(MAGIC.len()) != Some(MAGIC) {
-            return Err(damaged("it does not begin as a snapshot does"));
+            return Err(RestoreError::Damaged(
+                "it does not begin as a snapshot does",
+            ));
         }
-        let found = from
-            .array()
-            .map(u32::from_le_bytes)
-            .ok_or(damaged("it is too short"))?;
+        let found = from.array().map(u32::from_le_bytes).ok_or(SHORT)?;
         if found != VERSION {
             return Err(RestoreError::Version {
                 found,
@@ -158,7 +152,7 @@ impl Saved {
             });
         }
         if *checksum != *Sha256::digest(signed) {
-            return Err(damaged("its checksum is wrong"));
+            return Err(RestoreError::Damaged("its checksum is wrong"));
         }
         let mut body = Body {
             from,
@@ -167,7 +161,8 @@ impl Saved {
             numbers: Vec::new(),
             events: Vec::new(),
         };
-        body.read().ok_or(damaged("its parts do not fit together"))
+        body.read()
+            .ok_or(RestoreError::Damaged("its parts do not fit together"))
     }
 
     /// Becomes the state of `buckets`.
@@ -258,11 +253,15 @@ impl Body<'_> {
         // Scenarios of one name in one file are told apart by their order.
         let mut today: BTreeMap<(&str, &str), VecDeque<u32>> = BTreeMap::new();
         for (number, scenario) in (0..).zip(self.scenarios) {
-            today.entry((&scenario.name, &scenario.hash)).or_default().push_back(number);
+            today
+                .entry((&scenario.name, &scenario.hash))
+                .or_default()
+                .push_back(number);
         }
         for _ in 0..self.from.varint()? {
             let id = (self.from.text()?, self.from.text()?);
-            self.numbers.push(today.get_mut(&id).and_then(VecDeque::pop_front));
+            self.numbers
+                .push(today.get_mut(&id).and_then(VecDeque::pop_front));
         }
         Some(())
     }
