@@ -71,7 +71,7 @@ impl Hosts {
         };
         for host in Host::ALL {
             ip(&["netns", "add", &hosts.name(host)])?;
-            hosts.inside(host, &["link", "set", "lo", "up"])?;
+            hosts.inside(host, &["link", "set", "dev", "lo", "up"])?;
         }
         hosts.cable(Host::AttackerV4, "198.51.100.1/24", "198.51.100.66/24")?;
         hosts.cable(Host::Client, "203.0.113.1/24", "203.0.113.10/24")?;
@@ -88,7 +88,7 @@ impl Hosts {
                 "replace",
                 "fd5e::1/128",
                 "dev",
-                "up",
+                "wire",
                 "src",
                 ATTACKER_V6,
             ],
@@ -117,13 +117,13 @@ impl Hosts {
         self.inside(
             Host::Victim,
             &[
-                "link", "add", port, "type", "veth", "peer", "name", "up", "netns", &other,
+                "link", "add", port, "type", "veth", "peer", "name", "wire", "netns", &other,
             ],
         )?;
-        for (side, device, address) in [(&victim, port, near), (&other, "up", far)] {
+        for (side, device, address) in [(&victim, port, near), (&other, "wire", far)] {
             ip(&["-n", side, "addr", "add", address, "dev", device, "nodad"])
                 .or_else(|_| ip(&["-n", side, "addr", "add", address, "dev", device]))?;
-            ip(&["-n", side, "link", "set", device, "up"])?;
+            ip(&["-n", side, "link", "set", "dev", device, "up"])?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use hosts::{Host, Hosts};
-use report::{Said, Step};
+use report::Said;
 use timeline::{Seen, Timeline};
 
 use crate::{

@@ -3,8 +3,10 @@
 
 use std::{io::Write as _, net::IpAddr};
 
-use jiff::Timestamp;
+use model::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::clock;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
@@ -16,7 +18,7 @@ pub(super) enum Step {
     /// An attempt, begun at `sent`, was not answered any more.
     CutOff {
         number: usize,
-        sent: model::Timestamp,
+        sent: Timestamp,
     },
     /// The first hostile packet was sent.
     FirstPacket,
@@ -39,14 +41,18 @@ pub(super) enum Step {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Said {
-    pub(super) at: model::Timestamp,
+    pub(super) at: Timestamp,
     #[serde(flatten)]
     pub(super) step: Step,
 }
 
 pub(super) fn say(step: &Step) {
+    say_at(clock::now(), step);
+}
+
+pub(super) fn say_at(at: Timestamp, step: &Step) {
     let said = Said {
-        at: Timestamp::now().into(),
+        at,
         step: step.clone(),
     };
     if let Ok(mut line) = serde_json::to_vec(&said) {

@@ -17,7 +17,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use jiff::{Zoned, tz::TimeZone};
 
-use super::report::{Step, say};
+use super::report::{Step, say, say_at};
+use crate::clock;
 
 pub(super) const SSH_PORT: u16 = 22;
 pub(super) const HTTP_PORT: u16 = 80;
@@ -164,9 +165,13 @@ fn write_line(log: &Log, line: &str, peer: SocketAddr) -> Result<()> {
     let mut file = log
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let at = clock::now();
     file.write_all(line.as_bytes())?;
-    say(&Step::Line {
-        peer: peer.ip().to_canonical(),
-    });
+    say_at(
+        at,
+        &Step::Line {
+            peer: peer.ip().to_canonical(),
+        },
+    );
     Ok(())
 }
