@@ -4,6 +4,12 @@
 //! says so loudly and passes. Every test is run twice: traced, for the assertions, and plain, to
 //! see that the prefilter and the indexes leave out nothing that matters.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test's helpers report and fail as the test does"
+)]
+
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -248,7 +254,7 @@ impl Dump {
             let sources: Vec<&str> = entry.0.sources.keys().map(String::as_str).collect();
             format!("{}{}", entry.0.scenario, sources.join("@"))
         };
-        self.0.sort_by(|a, b| key(b).cmp(&key(a)));
+        self.0.sort_by_key(|entry| std::cmp::Reverse(key(entry)));
     }
 }
 
