@@ -190,8 +190,45 @@ fn reduce<'a>(
             frame.accumulator = result;
         }
         result = machine.eval(body)?;
+        // Rounds can wrap lists in lists; everything that walks values relies on them being flat.
+        if !is_shallow(machine, &result, NESTING_MAX)? {
+            return Err(EvalError::Budget);
+        }
     }
     Ok(result)
+}
+
+/// Depth of lists in lists that `reduce` may build.
+const NESTING_MAX: u32 = 32;
+
+fn is_shallow<'a>(
+    machine: &mut Machine<'_, 'a>,
+    value: &Value<'a>,
+    left: u32,
+) -> Result<bool, EvalError> {
+    let Some(left) = left.checked_sub(1) else {
+        return Ok(false);
+    };
+    match value {
+        Value::List(List::Shared(items)) => {
+            machine.spend(items.len() / 16)?;
+            for item in items.iter() {
+                if !is_shallow(machine, item, left)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Value::Map(Map::Shared(entries, _)) => {
+            machine.spend(entries.len() / 16)?;
+            for (_, item) in entries.iter() {
+                if !is_shallow(machine, item, left)? {
+                    return Ok(false);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(true)
 }
 
 fn group<'a>(

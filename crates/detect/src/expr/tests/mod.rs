@@ -940,6 +940,40 @@ fn long_chains_are_flat_and_deep_ones_are_refused() {
     assert!(world.test(&fits));
 }
 
+/// What is just not too deep must fit the stack of a thread, also when it is not optimised.
+#[test]
+fn the_deepest_expressions_fit_the_stack() {
+    let mut world = World::new();
+    let mut deepest = |make: &dyn Fn(usize) -> String| {
+        let fits = |n: &usize| compile(&make(*n), Vars::Event, &mut Symbols::default()).is_ok();
+        let most = (1..200).rev().find(fits).unwrap_or_default();
+        assert!(most >= 20, "{}", make(1));
+        world.show(&make(most))
+    };
+    assert_eq!(deepest(&|n| format!("{}true", "!".repeat(2 * n))), "true");
+    assert_eq!(
+        deepest(&|n| format!("{}5", "true ? ".repeat(n)) + &" : 1".repeat(n)),
+        "5"
+    );
+    assert_eq!(deepest(&|n| format!("{}x", "let x = 1; ".repeat(n))), "1");
+    assert_eq!(
+        deepest(&|n| format!("{}7{}", "max([".repeat(n), "])".repeat(n))),
+        "7"
+    );
+    let nested = |n: usize| format!("{}true{}", "any([1], {".repeat(n), "})".repeat(n));
+    assert_eq!(deepest(&nested), "true");
+    assert_eq!(
+        deepest(&|n| vec!["8"; n].join(" - "))
+            .parse::<i64>()
+            .map(|n| n < 0),
+        Ok(true)
+    );
+    assert_eq!(
+        deepest(&|n| format!("{}[1]{}", "flatten([".repeat(n), "])".repeat(n))),
+        "[1]"
+    );
+}
+
 #[test]
 fn work_is_bounded() {
     let mut world = World::new();
@@ -951,6 +985,8 @@ fn work_is_bounded() {
          let f = e + e; let g = f + f; let h = g + g; let i = h + h; let j = i + i; len(j)",
         "uniq(map(1..100000, {#}))",
         "reduce(1..1000, #acc + #acc, 'x')",
+        "reduce(1..100000, [#acc], 0)",
+        "reduce(1..100000, ({a: #acc}), 0)",
         "any(1..900000, {repeat('ab', 1000) contains 'c'})",
     ] {
         assert_eq!(
