@@ -44,7 +44,7 @@ pub enum Text<'a> {
 }
 
 /// Something outside this room that expressions can look into (`results` of test assertions).
-pub trait Object {
+pub trait Object: Sync {
     /// `x.name` and `x["name"]`.
     fn member(&self, _name: &str) -> Option<Value<'_>> {
         None
@@ -71,7 +71,7 @@ pub trait Object {
 pub struct ObjectRef<'a>(pub &'a dyn Object);
 
 /// A bucket's queue as `condition` sees it.
-pub trait QueueView {
+pub trait QueueView: Sync {
     /// How many events the queue holds (`len(queue.Queue)`).
     fn len(&self) -> usize;
 
