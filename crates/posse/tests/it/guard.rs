@@ -55,13 +55,17 @@ fn lines_of_any_bytes_do_no_harm() {
     let mut noise = vec![b'x'; (1 << 20) + 500];
     noise.push(b'\n');
     noise.extend(b"\0\xff\xfe broken \x80 bytes\n\n\r\n");
+    // A name of bytes that are no text, in a line that counts.
+    let hostile = failed_login("198.51.100.9", 1);
+    let (head, tail) = hostile.split_once("root").unwrap();
+    noise.extend([head.as_bytes(), b"\xff\xfe", tail.as_bytes()].concat());
     let mut file = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(site.log())
         .unwrap();
     std::io::Write::write_all(&mut file, &noise).unwrap();
-    attack(&site, "198.51.100.9", 6);
+    attack(&site, "198.51.100.9", 5);
     wait_until("the attack behind the noise is seen", || {
         site.bans() == ["198.51.100.9"]
     });
