@@ -53,7 +53,9 @@ impl FromStr for AlertId {
         if s.len() != 32 || !s.is_ascii() {
             return Err(WHY);
         }
-        u128::from_str_radix(s, 16).map(|n| Self(n.to_be_bytes())).map_err(|_| WHY)
+        u128::from_str_radix(s, 16)
+            .map(|n| Self(n.to_be_bytes()))
+            .map_err(|_| WHY)
     }
 }
 
@@ -151,7 +153,9 @@ pub struct EvidenceLine {
 
 impl EvidenceLine {
     pub fn new(source: &str, origin: LineOrigin, received: Timestamp, raw: &[u8]) -> Self {
-        let kept = raw.get(..crate::limits::EVIDENCE_LINE_BYTES_MAX).unwrap_or(raw);
+        let kept = raw
+            .get(..crate::limits::EVIDENCE_LINE_BYTES_MAX)
+            .unwrap_or(raw);
         Self {
             source: source.to_owned(),
             origin,
@@ -208,6 +212,13 @@ pub struct Alert {
     pub evidence: Vec<EvidenceLine>,
 }
 
+impl Alert {
+    /// The rule reports something good (label `good: true`), such as a login that succeeded.
+    pub fn is_good_news(&self) -> bool {
+        self.labels.get("good") == Some(&serde_json::Value::Bool(true))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +227,10 @@ mod tests {
     fn ids_depend_on_every_part_and_its_border() {
         let id = |parts: &[&[u8]]| AlertId::derive(parts);
         assert_ne!(id(&[b"ab", b"c"]), id(&[b"a", b"bc"]));
-        assert_eq!(id(&[b"a"]).to_string().parse::<AlertId>().unwrap(), id(&[b"a"]));
+        assert_eq!(
+            id(&[b"a"]).to_string().parse::<AlertId>().unwrap(),
+            id(&[b"a"])
+        );
     }
 
     #[test]

@@ -78,25 +78,40 @@ pub struct Release {
 pub enum RefusalReason {
     /// The peer of an administrator's open session.
     AdminSession,
-    Allowlist { entry: Prefix },
+    Allowlist {
+        entry: Prefix,
+    },
     /// More bans a minute than the limit: the circuit breaker is open.
-    CircuitOpen { limit_per_minute: u32 },
+    CircuitOpen {
+        limit_per_minute: u32,
+    },
     Gateway,
     Loopback,
     OwnAddress,
     /// A private, link-local or shared range (RFC 1918, RFC 4193, RFC 6598, …).
-    Private { range: Prefix },
+    Private {
+        range: Prefix,
+    },
     Resolver,
     /// Multicast, unspecified, broadcast or otherwise no one machine's address.
-    Special { range: Prefix },
+    Special {
+        range: Prefix,
+    },
     /// The alert has no address that a firewall could ban.
     NoAddress,
     /// Wider than the configured limit.
-    TooWide { limit: u8 },
+    TooWide {
+        limit: u8,
+    },
     /// The ban table is full.
-    TooMany { limit: u64 },
+    TooMany {
+        limit: u64,
+    },
     /// Widening to this range would cut off neighbours who did nothing.
-    Collateral { addresses: u64, limit: u64 },
+    Collateral {
+        addresses: u64,
+        limit: u64,
+    },
 }
 
 /// A ban that was asked for and not made.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 /// The text was not a duration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not a duration; write a number and a unit (ms, s, m, h, d, w), such as 4h or 1h30m")]
+#[error(
+    "{0:?} is not a duration; write a number and a unit (ms, s, m, h, d, w), such as 4h or 1h30m"
+)]
 pub struct DurationError(String);
 
 /// Reads `4h`, `1h30m`, `0.5s`, `2d`, `1w`. A bare `0` is allowed, a negative value is not.
@@ -20,10 +22,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         return Err(fail());
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fail)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(fail)?;
         let (number, tail) = rest.split_at_checked(digits).ok_or_else(fail)?;
         let value: f64 = number.parse().map_err(|_| fail())?;
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit_end = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, next) = tail.split_at_checked(unit_end).ok_or_else(fail)?;
         let scale = match unit {
             "ns" => 1e-9,
@@ -72,7 +78,17 @@ mod tests {
         assert_eq!(parse_duration("1h30m").unwrap(), Duration::from_secs(5_400));
         assert_eq!(parse_duration("0.5s").unwrap(), Duration::from_millis(500));
         assert_eq!(parse_duration("2d").unwrap(), Duration::from_secs(172_800));
-        for bad in ["", "4", "h", "4x", "-1h", "1h-", "4 h x", "é", "99999999999999999999w"] {
+        for bad in [
+            "",
+            "4",
+            "h",
+            "4x",
+            "-1h",
+            "1h-",
+            "4 h x",
+            "é",
+            "99999999999999999999w",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

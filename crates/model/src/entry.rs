@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::{Alert, Decision, Prefix, Refusal, Release, Timestamp};
 
 /// One thing that happened.
-#[expect(clippy::large_enum_variant, reason = "entries are made one at a time and moved once")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
@@ -56,9 +55,10 @@ impl Entry {
     pub fn key(&self) -> Option<String> {
         match self {
             Self::Alert(a) => Some(format!("alert:{}", a.id)),
-            Self::Decision(d) => {
-                d.alerts.first().map(|id| format!("decision:{}:{id}", d.prefix))
-            }
+            Self::Decision(d) => d
+                .alerts
+                .first()
+                .map(|id| format!("decision:{}:{id}", d.prefix)),
             Self::Refusal(r) => r.alerts.first().map(|id| match r.prefix {
                 Some(prefix) => format!("refusal:{prefix}:{id}"),
                 None => format!("refusal:{id}"),

@@ -32,7 +32,10 @@ impl Prefix {
 
     pub fn host(addr: IpAddr) -> Self {
         let addr = addr.to_canonical();
-        Self { addr, len: if addr.is_ipv4() { 32 } else { 128 } }
+        Self {
+            addr,
+            len: if addr.is_ipv4() { 32 } else { 128 },
+        }
     }
 
     /// The first address of the network.
@@ -48,7 +51,10 @@ impl Prefix {
         }
     }
 
-    #[expect(clippy::len_without_is_empty, reason = "a prefix length, not a count of items")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a prefix length, not a count of items"
+    )]
     pub const fn len(self) -> u8 {
         self.len
     }
@@ -93,37 +99,59 @@ impl Prefix {
 
     fn v4(addr: Ipv4Addr, len: u8) -> Result<Self, PrefixError> {
         if len > 32 {
-            return Err(PrefixError::Length { text: format!("{addr}/{len}"), max: 32 });
+            return Err(PrefixError::Length {
+                text: format!("{addr}/{len}"),
+                max: 32,
+            });
         }
-        Ok(Self { addr: IpAddr::V4(Ipv4Addr::from_bits(addr.to_bits() & mask4(len))), len })
+        Ok(Self {
+            addr: IpAddr::V4(Ipv4Addr::from_bits(addr.to_bits() & mask4(len))),
+            len,
+        })
     }
 
     fn v6(addr: Ipv6Addr, len: u8) -> Result<Self, PrefixError> {
         if len > 128 {
-            return Err(PrefixError::Length { text: format!("{addr}/{len}"), max: 128 });
+            return Err(PrefixError::Length {
+                text: format!("{addr}/{len}"),
+                max: 128,
+            });
         }
-        Ok(Self { addr: IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & mask6(len))), len })
+        Ok(Self {
+            addr: IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & mask6(len))),
+            len,
+        })
     }
 }
 
 fn mask4(len: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(len.min(32))).unwrap_or(0)
+    u32::MAX
+        .checked_shl(32 - u32::from(len.min(32)))
+        .unwrap_or(0)
 }
 
 fn mask6(len: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(len.min(128))).unwrap_or(0)
+    u128::MAX
+        .checked_shl(128 - u32::from(len.min(128)))
+        .unwrap_or(0)
 }
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_host() { self.addr.fmt(f) } else { write!(f, "{}/{}", self.addr, self.len) }
+        if self.is_host() {
+            self.addr.fmt(f)
+        } else {
+            write!(f, "{}/{}", self.addr, self.len)
+        }
     }
 }
 
 /// Why a text is no IP address or network.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PrefixError {
-    #[error("{text:?} is not an IP address or network; write 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64")]
+    #[error(
+        "{text:?} is not an IP address or network; write 203.0.113.9, 203.0.113.0/24 or 2001:db8::/64"
+    )]
     Address { text: String },
     #[error("{text}: the prefix length must be 0 to {max}")]
     Length { text: String, max: u8 },
@@ -133,7 +161,9 @@ impl FromStr for Prefix {
     type Err = PrefixError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fail = || PrefixError::Address { text: text.chars().take(80).collect() };
+        let fail = || PrefixError::Address {
+            text: text.chars().take(80).collect(),
+        };
         let Some((addr, len)) = text.split_once('/') else {
             return text.parse().map(Self::host).map_err(|_| fail());
         };
@@ -185,7 +215,10 @@ mod tests {
         assert_eq!(p("192.0.2.77/24").to_string(), "192.0.2.0/24");
         assert_eq!(p("192.0.2.77/32").to_string(), "192.0.2.77");
         assert_eq!(p("2001:db8::1/64").to_string(), "2001:db8::/64");
-        assert_eq!(p("2001:db8::/64").last().to_string(), "2001:db8::ffff:ffff:ffff:ffff");
+        assert_eq!(
+            p("2001:db8::/64").last().to_string(),
+            "2001:db8::ffff:ffff:ffff:ffff"
+        );
     }
 
     #[test]
@@ -198,7 +231,16 @@ mod tests {
 
     #[test]
     fn bad_texts_are_refused() {
-        for bad in ["", "1.2.3", "1.2.3.4/33", "::/129", "1.2.3.4/", "1.2.3.4/+8", "a", "fe80::1%eth0"] {
+        for bad in [
+            "",
+            "1.2.3",
+            "1.2.3.4/33",
+            "::/129",
+            "1.2.3.4/",
+            "1.2.3.4/+8",
+            "a",
+            "fe80::1%eth0",
+        ] {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
         }
     }

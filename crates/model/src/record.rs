@@ -41,11 +41,20 @@ pub struct FileId {
 #[serde(tag = "at", rename_all = "snake_case")]
 pub enum Origin {
     /// `offset` is the byte at which the line begins.
-    File { file: FileId, offset: u64 },
-    Journal { cursor: String },
-    Network { peer: SocketAddr },
+    File {
+        file: FileId,
+        offset: u64,
+    },
+    Journal {
+        cursor: String,
+    },
+    Network {
+        peer: SocketAddr,
+    },
     /// Standard input; `line` counts from 1.
-    Stream { line: u64 },
+    Stream {
+        line: u64,
+    },
 }
 
 /// One line of a batch, as ranges into the batch's buffer.
@@ -102,7 +111,11 @@ impl Batch {
         self.records.iter().map(|meta| {
             let text = self.buffer.get(meta.text.clone()).unwrap_or_default();
             let raw = self.buffer.get(meta.raw.clone()).unwrap_or_default();
-            Record { meta, text, raw: if raw.is_empty() { text } else { raw } }
+            Record {
+                meta,
+                text,
+                raw: if raw.is_empty() { text } else { raw },
+            }
         })
     }
 }

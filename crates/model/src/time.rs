@@ -79,7 +79,9 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        s.parse::<jiff::Timestamp>().map(Self::from).map_err(|_| TimestampError(s.to_owned()))
+        s.parse::<jiff::Timestamp>()
+            .map(Self::from)
+            .map_err(|_| TimestampError(s.to_owned()))
     }
 }
 

@@ -24,8 +24,11 @@ impl Facts {
         thread::Builder::new().name("facts".into()).spawn(move || {
             loop {
                 thread::sleep(REFRESH);
-                let fresh = Arc::new(gather());
-                *shared.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+                let fresh = gather();
+                // The same facts keep their place, so that a changed pointer means changed facts.
+                if fresh != *shared.latest() {
+                    *shared.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                }
             }
         })?;
         Ok(facts)

@@ -175,6 +175,12 @@ impl Replay {
 
     fn take(&mut self, alerts: &mut Vec<Alert>, out: &mut dyn Write) -> Result<()> {
         for alert in alerts.drain(..) {
+            if alert.is_good_news() {
+                if let (Some(judge), Some(address)) = (&mut self.judge, alert.address) {
+                    judge.policy.record_good(address, alert.last);
+                }
+                continue;
+            }
             *self.counts.entry(alert.rule.clone()).or_default() += 1;
             self.last = self.last.max(alert.last);
             match self.printed {

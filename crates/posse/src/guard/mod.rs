@@ -23,8 +23,8 @@ use decide::{Policy, Verdict};
 use detect::engine::{Clock, Engine, Outcome};
 use enforce::{Applied, KernelChange};
 use model::{
-    Alert, AlertId, Batch, Command, Decision, Entry, LineOrigin, Notice, Origin, Prefix, Release,
-    Stop, Timestamp,
+    Alert, AlertId, Batch, Command, Decision, Entry, HostFacts, LineOrigin, Notice, Origin, Prefix,
+    Release, Stop, Timestamp,
 };
 use sense::{Sensors, Wake};
 use store::{IntakeJournal, Recorder};
@@ -77,6 +77,8 @@ pub(crate) struct Guard {
     policy: Policy,
     shield: Shield,
     facts: Facts,
+    /// The facts that the bans in force were last held against.
+    facts_seen: Arc<HostFacts>,
     recorder: Arc<Recorder>,
     journal: IntakeJournal,
     journal_failures: u64,
@@ -147,6 +149,11 @@ impl Guard {
 
     /// Alert to kernel, then everything that may take its time.
     fn act_on(&mut self, mut alerts: Vec<Alert>, now: Timestamp) {
+        let policy = &mut self.policy;
+        alerts.retain(|alert| !is_good_news(policy, alert, now));
+        if alerts.is_empty() {
+            return;
+        }
         if self.catching_up {
             alerts.retain(|a| !self.known.contains(&a.id));
         }
@@ -260,17 +267,14 @@ impl Guard {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        self.respect_new_facts(now);
         let mut alerts = Vec::new();
         self.engine.tick(now, &mut alerts);
         if !alerts.is_empty() {
             self.act_on(alerts, now);
         }
         let verdicts = self.policy.tick(now);
-        if !verdicts.is_empty() {
-            let enforced = self.carry_out(&verdicts, now);
-            let entries = self.tell(verdicts, enforced, now);
-            self.recorder.offer(entries);
-        }
+        self.settle(verdicts, now);
         match self.shield.tick(now) {
             Ok(applied) => self.repaired(applied, now),
             Err(e) => self.notice(
@@ -286,6 +290,27 @@ impl Guard {
         for problem in self.sensors.take_problems() {
             self.notice(now, "source_problem", problem.to_string(), Vec::new());
         }
+    }
+
+    /// An administrator logged in, an address was added: a ban that hits it now is lifted.
+    fn respect_new_facts(&mut self, now: Timestamp) {
+        let facts = self.facts.latest();
+        if Arc::ptr_eq(&facts, &self.facts_seen) {
+            return;
+        }
+        let verdicts = self.policy.recheck(&facts, now);
+        self.facts_seen = facts;
+        self.settle(verdicts, now);
+    }
+
+    /// Verdicts that no alert led to: into the kernel, then told and recorded.
+    fn settle(&mut self, verdicts: Vec<Verdict>, now: Timestamp) {
+        if verdicts.is_empty() {
+            return;
+        }
+        let enforced = self.carry_out(&verdicts, now);
+        let entries = self.tell(verdicts, enforced, now);
+        self.recorder.offer(entries);
     }
 
     /// Every line that waited for us was read: what the kernel still holds beyond our bans is
@@ -492,6 +517,18 @@ impl Guard {
             ..Reply::default()
         }
     }
+}
+
+/// A rule's good news (a login that succeeded) protects the range around it; it is neither an
+/// alert nor for the record.
+fn is_good_news(policy: &mut Policy, alert: &Alert, now: Timestamp) -> bool {
+    if !alert.is_good_news() {
+        return false;
+    }
+    if let Some(address) = alert.address {
+        policy.record_good(address, now);
+    }
+    true
 }
 
 /// Lines that waited for us count by their own time, so that an hour of attempts does not look

@@ -77,6 +77,8 @@ impl Guard {
         let mut engine = Engine::new(content.rules, options);
         engine.restore(&self.engine.snapshot())?;
         self.engine = engine;
+        // The allowlist may have grown: what it protects now is lifted at the next tick.
+        self.facts_seen = std::sync::Arc::default();
         startup::announce_sources(&sensors, &problems);
         self.sensors = sensors;
         self.snapshot();

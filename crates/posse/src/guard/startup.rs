@@ -76,6 +76,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         engine,
         policy,
         shield,
+        facts_seen: Arc::default(),
         facts,
         recorder,
         journal,

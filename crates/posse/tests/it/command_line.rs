@@ -73,3 +73,25 @@ fn doctor_explains_sources_and_enforcement() {
         assert!(said.contains(part), "{part} in {said}");
     }
 }
+
+#[test]
+fn the_shipped_rules_do_what_their_samples_say() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules");
+    let output = posse(&["rules", "test", rules]);
+    assert!(output.status.success(), "{}", stdout(&output));
+    assert!(stdout(&output).ends_with("4 passed, 0 failed\n"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_sample_that_gives_another_alert_fails_the_rules_test() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("x");
+    std::fs::create_dir_all(folder.join("test")).unwrap();
+    std::fs::create_dir_all(folder.join("scenarios")).unwrap();
+    std::fs::write(folder.join("test/sample.log"), "one line\n").unwrap();
+    let expect = "type = \"x\"\n[[alert]]\nrule = \"t/r\"\nsource = \"192.0.2.1\"\ncount = 1\n";
+    std::fs::write(folder.join("test/expect.toml"), expect).unwrap();
+    let output = posse(&["rules", "test", &dir.path().display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("expected 1, found 0"), "{}", stdout(&output));
+}
