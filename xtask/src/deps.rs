@@ -47,7 +47,11 @@ pub(crate) fn run() -> Result<()> {
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
     let mut problems = Vec::new();
-    let foreign: Vec<&Package> = metadata.packages.iter().filter(|p| p.source.is_some()).collect();
+    let foreign: Vec<&Package> = metadata
+        .packages
+        .iter()
+        .filter(|p| p.source.is_some())
+        .collect();
     for package in &foreign {
         let licence = package.license.as_deref().unwrap_or_default();
         let who = format!("{} {}", package.name, package.version);
@@ -57,14 +61,25 @@ pub(crate) fn run() -> Result<()> {
         if BANNED.contains(&package.name.as_str()) {
             problems.push(format!("{who}: banned"));
         }
-        if package.source.as_deref().is_some_and(|s| !s.starts_with("registry+")) {
+        if package
+            .source
+            .as_deref()
+            .is_some_and(|s| !s.starts_with("registry+"))
+        {
             problems.push(format!("{who}: not from the registry"));
         }
     }
     if foreign.len() > PACKAGES_MAX {
-        problems.push(format!("{} packages; at most {PACKAGES_MAX}", foreign.len()));
+        problems.push(format!(
+            "{} packages; at most {PACKAGES_MAX}",
+            foreign.len()
+        ));
     }
-    eprintln!("{} packages, all licences permissive: {}", foreign.len(), problems.is_empty());
+    eprintln!(
+        "{} packages, all licences permissive: {}",
+        foreign.len(),
+        problems.is_empty()
+    );
     if problems.is_empty() {
         return Ok(());
     }
@@ -74,5 +89,7 @@ pub(crate) fn run() -> Result<()> {
 /// `A OR B` needs one of them, `A AND B` both; parentheses only group alternatives here.
 fn acceptable(expression: &str) -> bool {
     let plain = expression.replace(['(', ')'], " ").replace('/', " OR ");
-    plain.split(" AND ").all(|part| part.split(" OR ").any(|l| ALLOWED.contains(&l.trim())))
+    plain
+        .split(" AND ")
+        .all(|part| part.split(" OR ").any(|l| ALLOWED.contains(&l.trim())))
 }

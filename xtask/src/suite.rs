@@ -20,7 +20,18 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     announce_missing_tools();
     if scope == Scope::Everything {
         step("format", &["fmt", "--all", "--check"])?;
-        step("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+        step(
+            "lints",
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )?;
         eprintln!("==> tidiness");
         tidy::run()?;
         eprintln!("==> dependencies");
@@ -35,9 +46,24 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
 /// Tests that need these skip themselves; say so before, where it cannot be missed.
 fn announce_missing_tools() {
     let wanted = [
-        ("nft", &["--version"][..], "nftables", "the kernel's sets are compared with nft's view"),
-        ("ip", &["-V"][..], "iproute2", "several hosts on one machine"),
-        ("python3", &["-c", "import cryptography"][..], "python3-cryptography", "outside ledger audit"),
+        (
+            "nft",
+            &["--version"][..],
+            "nftables",
+            "the kernel's sets are compared with nft's view",
+        ),
+        (
+            "ip",
+            &["-V"][..],
+            "iproute2",
+            "several hosts on one machine",
+        ),
+        (
+            "python3",
+            &["-c", "import cryptography"][..],
+            "python3-cryptography",
+            "outside ledger audit",
+        ),
     ];
     for (tool, arguments, package, why) in wanted {
         let found = Command::new(tool)
@@ -47,15 +73,24 @@ fn announce_missing_tools() {
             .status()
             .is_ok_and(|s| s.success());
         if !found {
-            eprintln!("note: {tool} is missing ({why}); tests that need it are skipped. apt-get install {package}");
+            eprintln!(
+                "note: {tool} is missing ({why}); tests that need it are skipped. apt-get install {package}"
+            );
         }
     }
 }
 
 fn step(name: &str, arguments: &[&str]) -> Result<()> {
     eprintln!("==> {name}");
-    let status = cargo().args(arguments).status().context("cannot start cargo")?;
-    ensure!(status.success(), "{name} failed: cargo {}", arguments.join(" "));
+    let status = cargo()
+        .args(arguments)
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "{name} failed: cargo {}",
+        arguments.join(" ")
+    );
     Ok(())
 }
 
@@ -65,7 +100,13 @@ fn cargo() -> Command {
 
 fn tests() -> Result<()> {
     let mut child = cargo()
-        .args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"])
+        .args([
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--",
+            "--show-output",
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo test")?;
@@ -88,7 +129,10 @@ fn tests() -> Result<()> {
     for why in &skipped {
         println!("SKIPPED: {why}");
     }
-    println!("{passed} passed, {failed} failed, {} skipped", skipped.len());
+    println!(
+        "{passed} passed, {failed} failed, {} skipped",
+        skipped.len()
+    );
     ensure!(status.success() && failed == 0, "tests failed");
     Ok(())
 }

@@ -14,7 +14,9 @@ const FORBIDDEN: [&str; 5] = ["todo!(", "unimplemented!(", "FIXME", "dbg!(", "/w
 pub(crate) fn run() -> Result<()> {
     let mut problems = Vec::new();
     for path in tracked_files()? {
-        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
         // This file names the forbidden words.
         if !path.ends_with("xtask/src/tidy.rs") {
             words(&path, &text, &mut problems);
@@ -38,31 +40,46 @@ fn tracked_files() -> Result<Vec<String>> {
         .output()
         .context("cannot run git ls-files")?;
     let text = String::from_utf8(output.stdout)?;
-    Ok(text.lines().filter(|p| Path::new(p).is_file()).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .filter(|p| Path::new(p).is_file())
+        .map(str::to_owned)
+        .collect())
 }
 
 fn words(path: &str, text: &str, problems: &mut Vec<String>) {
     for (number, line) in text.lines().enumerate() {
         for word in FORBIDDEN {
             if line.contains(word) {
-                problems.push(format!("{path}:{}: {word:?} does not belong here", number + 1));
+                problems.push(format!(
+                    "{path}:{}: {word:?} does not belong here",
+                    number + 1
+                ));
             }
         }
     }
 }
 
 fn lengths(path: &str, text: &str, problems: &mut Vec<String>) {
-    let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or(text);
+    let code = text
+        .split("\n#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or(text);
     let count = code.lines().count();
     let is_test = path.contains("/tests/");
     if count > FILE_LINES_MAX && !is_test {
-        problems.push(format!("{path}: {count} lines; a file has at most {FILE_LINES_MAX}"));
+        problems.push(format!(
+            "{path}: {count} lines; a file has at most {FILE_LINES_MAX}"
+        ));
     }
     let mut open: Option<(usize, usize, String)> = None;
     for (number, line) in text.lines().enumerate() {
         // A long string literal may stand on a line of its own.
         if line.chars().count() > COLUMNS_MAX && !line.contains('"') && !line.contains("://") {
-            problems.push(format!("{path}:{}: longer than {COLUMNS_MAX} columns", number + 1));
+            problems.push(format!(
+                "{path}:{}: longer than {COLUMNS_MAX} columns",
+                number + 1
+            ));
         }
         let indent = line.len() - line.trim_start().len();
         if let Some((start, depth, name)) = &open {
@@ -86,10 +103,12 @@ fn lengths(path: &str, text: &str, problems: &mut Vec<String>) {
 
 fn function_name(line: &str) -> Option<String> {
     let line = line.trim_start();
-    let rest = ["", "pub ", "pub(crate) ", "pub(super) "].iter().find_map(|visibility| {
-        let tail = line.strip_prefix(visibility)?;
-        let tail = tail.strip_prefix("const ").unwrap_or(tail);
-        tail.strip_prefix("fn ")
-    })?;
+    let rest = ["", "pub ", "pub(crate) ", "pub(super) "]
+        .iter()
+        .find_map(|visibility| {
+            let tail = line.strip_prefix(visibility)?;
+            let tail = tail.strip_prefix("const ").unwrap_or(tail);
+            tail.strip_prefix("fn ")
+        })?;
     Some(rest.split(['(', '<']).next()?.to_owned())
 }
