@@ -442,6 +442,9 @@ fn scenario_filters(hub: &Path) -> Vec<String> {
     all
 }
 
+/// Enough of each log: trying every scenario on every line takes its time.
+const LOG_LINES_MAX: usize = 12;
+
 #[derive(Default)]
 struct Sieve {
     lines: usize,
@@ -467,7 +470,11 @@ impl Sieve {
         let mut labels = config.labels.clone().unwrap_or_default();
         labels.insert("type".to_owned(), config.log_type.clone());
         let mut event = Event::default();
-        for line in read(log).lines().filter(|l| !l.is_empty()) {
+        for line in read(log)
+            .lines()
+            .filter(|l| !l.is_empty())
+            .take(LOG_LINES_MAX)
+        {
             self.lines += 1;
             start(&mut event, line, log, config, &mut symbols);
             let passes = prefilter.may_matter(line.as_bytes(), &labels, &parsers, &symbols);
