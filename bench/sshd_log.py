@@ -46,8 +46,8 @@ import sys
 THRESHOLDS = {"bf": (5, 10.0), "slow": (10, 60.0)}
 SHARES = {"fast": 0.22, "enum": 0.16, "slow": 0.16, "drip": 0.08, "oneoff": 0.38}
 STAFF = (
-    "alice bob carol dave erin frank grace heidi ivan judy mallory niaj olivia peggy rupert "
-    "sybil trent victor walter wendy deploy backup git ansible"
+    "admin1 admin2 ansible backup build ci cron1 dba deploy dev1 dev2 dev3 dev4 etl git mirror "
+    "monitor ops1 ops2 ops3 release report rsync stage"
 ).split()
 KNOWN_TARGETS = ["root", "backup", "git", "www-data", "daemon", "mysql"]
 GUESSES = (
