@@ -31,6 +31,11 @@ impl AlertId {
     pub const fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// What [`AlertId::bytes`] gave.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
 }
 
 impl fmt::Display for AlertId {

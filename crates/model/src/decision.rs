@@ -50,6 +50,46 @@ impl Decision {
     }
 }
 
+/// Who decided, without the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    Guard,
+    Operator,
+}
+
+/// A decision in brief: what must be known of it to go on after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownBan {
+    pub prefix: Prefix,
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub by: Author,
+    /// The first of the alerts that led here.
+    pub alert: Option<AlertId>,
+    /// How many alerts led here; one for an operator's ban.
+    pub sources: u32,
+    pub repeat: u32,
+}
+
+impl From<&Decision> for KnownBan {
+    fn from(decision: &Decision) -> Self {
+        Self {
+            prefix: decision.prefix,
+            from: decision.from,
+            until: decision.until,
+            by: match decision.origin {
+                Origin::Guard => Author::Guard,
+                Origin::Operator { .. } => Author::Operator,
+            },
+            alert: decision.alerts.first().copied(),
+            sources: u32::try_from(decision.alerts.len())
+                .unwrap_or(u32::MAX)
+                .max(1),
+            repeat: decision.repeat,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseReason {

@@ -89,6 +89,23 @@ impl Prefix {
         Self::new_in_family(self.addr, len).ok()
     }
 
+    /// An IPv4 network as one number; numbers sort as their networks do.
+    pub(crate) const fn to_number(self) -> Option<u64> {
+        match self.addr {
+            IpAddr::V4(addr) => Some((addr.to_bits() as u64) << 8 | self.len as u64),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// What [`Prefix::to_number`] gave.
+    #[expect(clippy::cast_possible_truncation, reason = "address and length lie apart")]
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self {
+            addr: IpAddr::V4(Ipv4Addr::from_bits((number >> 8) as u32)),
+            len: number as u8,
+        }
+    }
+
     // A wide prefix of ::ffff:0:0/96 stays IPv6, so the family must not be re-judged.
     fn new_in_family(addr: IpAddr, len: u8) -> Result<Self, PrefixError> {
         match addr {
