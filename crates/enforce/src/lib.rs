@@ -22,6 +22,8 @@ mod element;
 mod error;
 mod exchange;
 mod firewall;
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod monitor;
 mod plan;

@@ -67,7 +67,7 @@ impl AsFd for Monitor {
     }
 }
 
-fn concerns(message: Message<'_>, table: &str, own_port: u32) -> bool {
+pub(crate) fn concerns(message: Message<'_>, table: &str, own_port: u32) -> bool {
     // In every nf_tables message but the generation's the first attribute names the table.
     message.kind >> 8 == SUBSYS
         && message.kind != Kind::NewGen.message_type()

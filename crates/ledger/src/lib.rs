@@ -14,6 +14,8 @@
 
 mod checkpoint;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod leaf;
 mod note;

@@ -92,6 +92,11 @@ impl Framer {
         }
     }
 
+    /// Bytes held now.
+    pub(crate) const fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// What is left when the stream has ended.
     pub(crate) fn last(&mut self) -> Option<Frame<'_>> {
         self.pass_over();

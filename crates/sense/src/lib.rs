@@ -20,6 +20,8 @@ pub mod discover;
 mod error;
 mod files;
 mod framer;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 mod journal;
 mod positions;

@@ -88,6 +88,11 @@ impl Reader {
         }
     }
 
+    /// Bytes held now.
+    pub(crate) const fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     fn drop_entry(&mut self) {
         if !std::mem::replace(&mut self.is_oversize, true) {
             self.oversize += 1;

@@ -254,7 +254,7 @@ fn append(
     });
 }
 
-fn render_message(
+pub(crate) fn render_message(
     frame: &[u8],
     peer: SocketAddr,
     received: Timestamp,

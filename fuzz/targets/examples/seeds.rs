@@ -1,0 +1,260 @@
+//! Writes the inputs the fuzzers begin with: `cargo run -p fuzz-targets --example seeds`.
+//!
+//! Small, of every form the parsers know, and all made up.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use enforce::fuzzing::written;
+use fuzz_targets::snapshot_seed;
+use ledger::{Checkpoint, Hash, Leaf, ProofFile, Salt, SigningKey, commitment, leaf_hash};
+
+fn main() -> io::Result<()> {
+    let ledger = ledger_seeds();
+    let snapshots = [
+        snapshot_seed(&[]),
+        snapshot_seed(&["leaky 1", "leaky 1", "counter 7"]),
+        snapshot_seed(&["trigger 1", "conditional 1", "conditional 2"]),
+        snapshot_seed(&["leaky 1", "leaky 2", "leaky 3", "leaky 4", "leaky 5"]),
+        [&[1], &snapshot_seed(&["counter 1"])[..]].concat(),
+    ];
+    put("checkpoint", &ledger)?;
+    put("snapshot", &snapshots)?;
+    put("netlink_reply", &netlink())?;
+    put("journal_export", &journal())?;
+    put("syslog", &knobbed(&[7], SYSLOG))?;
+    put("date", &knobbed(&[], DATES))?;
+    put("grok", &knobbed(&[], GROKS))?;
+    put("expression", &knobbed(&[0], EXPRESSIONS))?;
+    put("expression-condition", &knobbed(&[1], CONDITIONS))?;
+    for (folder, text) in (0..).zip(RULES) {
+        put(&format!("rule_yaml-{folder}"), &knobbed(&[folder], &[text]))?;
+    }
+    put("line", &knobbed(&[0, 5], SYSLOG_LINES))?;
+    put("line-web", &knobbed(&[1, 14], WEB_LINES))
+}
+
+/// Each input into a file of the target's corpus; what follows a dash sets groups apart.
+fn put<T: AsRef<[u8]>>(group: &str, inputs: &[T]) -> io::Result<()> {
+    let target = group.split('-').next().unwrap_or(group);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../corpus")
+        .join(target);
+    fs::create_dir_all(&folder)?;
+    for (number, input) in inputs.iter().enumerate() {
+        fs::write(folder.join(format!("seed-{group}-{number}")), input)?;
+    }
+    Ok(())
+}
+
+fn knobbed(knobs: &[u8], texts: &[&str]) -> Vec<Vec<u8>> {
+    texts
+        .iter()
+        .map(|text| [knobs, text.as_bytes()].concat())
+        .collect()
+}
+
+const SYSLOG: &[&str] = &[
+    "<34>Nov 21 20:15:01 web1 sshd[42]: Failed password for root from 192.0.2.7",
+    "<165>1 2026-11-21T20:15:00.5Z web1 app 7 ID47 [a@1 k=\"v\\]\"][b x=\"y\"] \u{feff}hello",
+    "<13>1 - - - - - - nothing",
+    "<189>29: *Nov  1 2026 01:02:03.004 UTC: %SYS-5-CONFIG_I: Configured",
+    "5 <1>ab<2>line\r\n6 <3>\ncd\n<4>nul\0<5>end",
+    "12 monkeys\n2026-11-21 20:15:00,123 app: x\n<7>kernel: y\n",
+    "<30>2026-11-21T20:15:00+01:00 host ident[9] text",
+    "<191>Feb 29 00:00:60 h t: leap",
+];
+
+const DATES: &[&str] = &[
+    "\n2026-11-21T20:15:00.123456789+02:00",
+    "Jan _2 15:04:05\nNov  1 20:15:00",
+    "02/Jan/2006:15:04:05 -0700\n21/Nov/2026:20:15:01 +0000",
+    "Mon Jan 2 15:04:05.000000 2006 MST\nSat Nov 21 20:15:01.123456 2026 CET",
+    "2006-002T03:04:05PM Z07:00:00\n2026-325T08:15:01PM -01:30:15",
+    "06/1/2 15h4m5.999\n26/11/21 20h15m1.5",
+    "\n1795291200.25",
+    "\n2026/11/21 20:15:01",
+];
+
+const GROKS: &[&str] = &[
+    "^%{IP:src} %{WORD:verb} (%{INT:n}|none)$\n\n192.0.2.7 GET 42\n2001:db8::1 PUT none",
+    "%{A:x}-%{B}\nA [a-c]{2,3}\nB (?i:end|%{A:y})\n\nabc-END\nab-cab",
+    "Failed %{DATA:how} for (invalid user )?%{USERNAME:user} from %{IPORHOST:ip}\n\n\
+     Failed password for invalid user bob from 192.0.2.7 port 1",
+    "^%{SYSLOGLINE}\n\nNov 21 20:15:01 web1 sshd[42]: text",
+    "%{COMMONAPACHELOG}\n\n192.0.2.7 - bob [21/Nov/2026:20:15:01 +0000] \"GET / HTTP/1.1\" 200 5",
+    "\\[%{HTTPDATE:t}\\] [[:alpha:]\\d_]+\\b\\Qa.b\\E %{GREEDYDATA:rest}",
+    "%{LOOP:l}\nLOOP a%{LOOP}",
+    "(?P<a>x)|(?i)%{WORD:w}(?:é|ſ)+\n\néſW K",
+];
+
+const EXPRESSIONS: &[&str] = &[
+    "evt.Parsed.program == 'sshd' && evt.Meta.log_type in ['a', 'ssh_failed-auth']",
+    "Upper(evt.Parsed.path) matches '(?i)^/a.*[.]php' or evt.Line.Raw contains \"root\"",
+    "any(File('lines.txt'), {evt.Parsed.path startsWith #}) ? 1 : 2.5e3",
+    "evt.Meta.source_ip != nil and IpInRange(evt.Meta.source_ip, '192.0.2.0/24')",
+    "JsonExtract(evt.Parsed.json, 'a.b[1]') + Sprintf('%d', int(evt.Parsed.status) % 7)",
+    "let x = split(evt.Parsed.path, '/'); map(filter(x, len(#) > 1), upper(#))[0:1] ?? 'none'",
+    "UnmarshalJSON(evt.Parsed.json, evt.Unmarshaled, 'j') in ['', nil] && not false",
+    "evt.Time.Hour() >= 8 and date(evt.StrTime).Sub(now()) < duration('1h30m')",
+    "reduce(1..9, #acc + #, 0) ** 2 | string() | trim()",
+    "evt?.Parsed?.x.y[?0] == {a: 1, \"b\": [2, 3]}['a']",
+    "RegexpInFile(evt.Parsed.path, 'regexes.txt') || LookupFile('sshd', 'map.txt') == 'equal'",
+    "XMLGetNodeValue(evt.Parsed.xml, '/a/d') + b64encode(toJSON(groupBy(['a','b'], len(#))))",
+    "evt.SetMeta('k', evt.Parsed.kv) && ParseKV(evt.Parsed.kv, evt.Unmarshaled, 'm') == nil",
+    "Distance('1', '2', '3', '4') < 5 || LevenshteinDistance(evt.Parsed.path, 'abc') > 2",
+];
+
+const CONDITIONS: &[&str] = &[
+    "len(queue.Queue) >= 3 && all(queue.Queue, .Meta.source_ip != '')",
+    "leaky.Total_count > 5 and queue.Queue[-1].Time.Sub(queue.Queue[0].Time) < duration('5m')",
+];
+
+const RULES: [&str; 6] = [
+    "type: leaky\nname: a/b\ndescription: d\nfilter: \"evt.Meta.service == 'ssh'\"\n\
+     groupby: evt.Meta.source_ip\ndistinct: evt.Parsed.user\ncapacity: 5\nleakspeed: \"10s\"\n\
+     blackhole: 1m\nreprocess: true\nscope:\n  type: Range\n  expression: evt.Meta.r\n\
+     labels:\n  service: ssh\n  remediation: true\n---\ntype: trigger\nname: a/c\nfilter: 'true'\n\
+     cancel_on: evt.Parsed.x == 'y'\noverflow_filter: any(queue.Queue, true)\n",
+    "name: a/raw\nfilter: \"evt.Line.Labels.type == 'syslog'\"\nonsuccess: next_stage\n\
+     pattern_syntax:\n  P1: '[a-z]+'\ngrok:\n  name: SYSLOGLINE\n  apply_on: Line.Raw\n",
+    "name: a/p\nfilter: evt.Parsed.program startsWith 'ssh'\nonsuccess: next_stage\nnodes:\n\
+     - &n\n  grok: {pattern: '%{WORD:w} %{IP:ip}', apply_on: message}\n  statics:\n  \
+     - {meta: source_ip, expression: evt.Parsed.ip}\n- <<: *n\nstatics:\n- target: \
+     evt.StrTime\n  expression: evt.Parsed.timestamp\n- parsed: x\n  value: \"1\"\n",
+    "name: a/e\nfilter: evt.Meta.log_type != ''\nwhitelist:\n  reason: ours\n  ip: [192.0.2.1]\n  \
+     cidr: [198.51.100.0/24]\n  expression:\n  - evt.Meta.x in File('list.txt')\ndata:\n- \
+     {source_url: 'https://example.org/list.txt', dest_file: list.txt, type: string}\nstash:\n- \
+     {name: s, key: evt.Meta.a, value: evt.Meta.b, ttl: 60s, size: 10, strategy: LRU}\n",
+    "name: a/o\nfilter: evt.Overflow.Alert.Remediation == true\nstatics:\n- \
+     {method: reverse_dns, expression: evt.Overflow.Alert.Source.IP}\n",
+    "NAME [a-z]+%{INT}\n# note\nOTHER %{NAME:x}|\\d{3}\n",
+];
+
+const SYSLOG_LINES: &[&str] = &[
+    "Nov 21 20:15:01 web1 sshd[42]: Failed password for root from 192.0.2.7 port 4711 ssh2\n\
+     Nov 21 20:15:02 web1 sshd[43]: Invalid user admin from 192.0.2.7 port 4712",
+    "2026-11-21T20:15:00.123456+00:00 web1 sshd-session[42]: Connection closed by authenticating \
+     user root 192.0.2.7 port 22 [preauth]",
+    "Nov 21 20:15:01 mx postfix/smtpd[9]: warning: unknown[192.0.2.7]: SASL LOGIN authentication \
+     failed: x\nNov 21 20:15:02 mx postfix/smtpd[9]: NOQUEUE: reject: RCPT from \
+     unknown[192.0.2.7]: 554 5.7.1 Relay access denied",
+    "Nov 21 20:15:01 web1 sshd[42]: Accepted publickey for bob from 192.0.2.9 port 1 ssh2\n\u{1f4a9}",
+];
+
+const WEB_LINES: &[&str] = &[
+    "192.0.2.7 - - [21/Nov/2026:20:15:01 +0000] \"GET /.env HTTP/1.1\" 404 153 \"-\" \"sqlmap/1\"\n\
+     192.0.2.7 - - [21/Nov/2026:20:15:02 +0000] \"GET /a?id=1%20union%20select HTTP/1.1\" 200 1 \
+     \"-\" \"x\"",
+    "192.0.2.7 - - [21/Nov/2026:20:15:01 +0000] \"POST /wp-login.php HTTP/1.1\" 401 5 \"-\" \"y\"",
+    "2026/11/21 20:15:01 [error] 1#1: *5 user \"bob\": password mismatch, client: 192.0.2.7, \
+     server: x, request: \"GET / HTTP/1.1\", host: \"x\"",
+];
+
+fn journal() -> Vec<Vec<u8>> {
+    let head = b"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1795292100123456\n_HOSTNAME=web1\n";
+    let text = b"SYSLOG_IDENTIFIER=sshd\n_PID=42\n_COMM=sshd-session\nMESSAGE=one\n\n";
+    let binary = b"MESSAGE\n\x08\0\0\0\0\0\0\0two\n\nsix\n_PID=1\n\n";
+    let long = [&b"A="[..], &[b'x'; 120], b"\n\nMESSAGE=after\n\n"].concat();
+    let huge = b"B\n\xff\xff\xff\xff\xff\xff\xff\x7fxx\n\nMESSAGE=after\n\n".to_vec();
+    let entries = [[&head[..], text].concat(), binary.to_vec(), long, huge];
+    entries
+        .iter()
+        .map(|entry| [&[9], &entry[..]].concat())
+        .collect()
+}
+
+fn netlink() -> Vec<Vec<u8>> {
+    let prefixes = |texts: &[&str]| -> Vec<u8> {
+        let all: Vec<_> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        written(&all, Some(Duration::from_secs(90)))
+    };
+    let error = |flags: u16, tail: &[u8]| {
+        let len = 36 + u32::try_from(tail.len()).unwrap_or(0);
+        let mut out = len.to_ne_bytes().to_vec();
+        out.extend(2u16.to_ne_bytes());
+        out.extend(flags.to_ne_bytes());
+        out.extend([7, 0, 0, 0, 1, 0, 0, 0]);
+        out.extend((-17i32).to_ne_bytes());
+        out.extend(20u32.to_ne_bytes());
+        out.extend([0; 12]);
+        out.extend(tail);
+        out
+    };
+    vec![
+        prefixes(&["192.0.2.7/32", "2001:db8::1/128"]),
+        prefixes(&[
+            "198.51.100.0/24",
+            "2001:db8:1::/48",
+            "2001:db8::/64",
+            "0.0.0.0/1",
+        ]),
+        error(0, b""),
+        error(0x300, b"\x0b\0\x01\0exists\0\0"),
+        rule(),
+    ]
+}
+
+/// A rule with a comment, a counter and a verdict.
+fn rule() -> Vec<u8> {
+    let attr = |kind: u16, value: &[u8]| {
+        let len = u16::try_from(value.len() + 4).unwrap_or(0);
+        let mut out = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        out.extend(value);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out
+    };
+    let count = [attr(1, &9u64.to_be_bytes()), attr(2, &3u64.to_be_bytes())].concat();
+    let counter = [attr(1, b"counter\0"), attr(2, &count)].concat();
+    let verdict = [attr(1, b"immediate\0"), attr(2, &[0; 8])].concat();
+    let expressions = [attr(1, &counter), attr(1, &verdict)].concat();
+    let body = [
+        attr(1, b"posse\0"),
+        attr(2, b"input\0"),
+        attr(4, &expressions),
+        attr(7, b"\0\x05ban4\0"),
+    ]
+    .concat();
+    let len = u32::try_from(body.len() + 20).unwrap_or(0);
+    let mut out = len.to_ne_bytes().to_vec();
+    out.extend(0x0a06u16.to_ne_bytes());
+    out.extend([0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    out.extend(body);
+    out
+}
+
+fn ledger_seeds() -> Vec<Vec<u8>> {
+    let Ok(key) = SigningKey::from_seed("log.example/evidence", [3; 32]) else {
+        return Vec::new();
+    };
+    let note = Checkpoint::sign(42, &Hash([9; 32]), &key);
+    let text = note.split("\n\n").next().unwrap_or_default().to_owned() + "\nextension\n";
+    let leaf = Leaf {
+        seq: 7,
+        time: model::Timestamp::from_millis(1_795_291_200_500),
+        kind: "alert".to_owned(),
+        commitment: commitment(&Salt([1; 32]), b"{}"),
+    };
+    let proof = ProofFile {
+        index: 1,
+        proof: vec![leaf_hash(b"a")],
+        checkpoint: note.clone(),
+        extra: Some(b"note".to_vec()),
+    };
+    let kinds: [Vec<u8>; 11] = [
+        note.into_bytes(),
+        text.into_bytes(),
+        b"tile/0/x001/x234/067.p/17".to_vec(),
+        leaf.encode(),
+        proof.encode().into_bytes(),
+        key.public().to_string().into_bytes(),
+        key.to_secret_text().into_bytes(),
+        b"\x02\0\x03abc\0\x01d".to_vec(),
+        [&[1], &[7; 32][..]].concat(),
+        [&[0; 7][..], &[3], &[0; 7], &[7], &[5; 128]].concat(),
+        b"tile/entries/005".to_vec(),
+    ];
+    let numbered = (0..10).chain([2]).zip(kinds);
+    numbered
+        .map(|(kind, bytes)| [&[kind], &bytes[..]].concat())
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! What must hold of every parser of outside data, whatever the bytes: one function a parser.
+//!
+//! `fuzz/driver` calls these under libFuzzer; `tests/replay.rs` calls them with every input that
+//! was ever of interest. A target fails by a panic. Inputs are text where the parser's are, with
+//! sections and knobs as the target's own doc says.
+
+mod date;
+mod expression;
+mod grok;
+mod journal;
+mod ledger;
+mod line;
+mod netlink;
+mod rule_yaml;
+mod snapshot;
+mod syslog;
+
+pub use self::{
+    date::date,
+    expression::expression,
+    grok::grok,
+    journal::journal_export,
+    ledger::checkpoint,
+    line::line,
+    netlink::netlink_reply,
+    rule_yaml::rule_yaml,
+    snapshot::{snapshot, snapshot_seed},
+    syslog::syslog,
+};
+
+/// A target: its name, which is also the folder of its corpus, and what to call.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target there is.
+pub const TARGETS: [Target; 10] = [
+    ("checkpoint", checkpoint),
+    ("date", date),
+    ("expression", expression),
+    ("grok", grok),
+    ("journal_export", journal_export),
+    ("line", line),
+    ("netlink_reply", netlink_reply),
+    ("rule_yaml", rule_yaml),
+    ("snapshot", snapshot),
+    ("syslog", syslog),
+];
+
+/// "Now" in every target: a target's outcome hangs on its bytes alone.
+const NOW: model::Timestamp = model::Timestamp::from_seconds(1_795_291_200);
+
+/// The first byte as a knob, and the rest.
+fn knob(data: &[u8]) -> (u8, &[u8]) {
+    data.split_first()
+        .map_or((0, data), |(knob, rest)| (*knob, rest))
+}
+
+/// Whether `part` was borrowed from `whole`, and nothing was read beyond its end.
+fn is_part(part: &[u8], whole: &[u8]) -> bool {
+    part.is_empty()
+        || whole.as_ptr_range().contains(&part.as_ptr()) && {
+            let end = part.as_ptr_range().end;
+            end <= whole.as_ptr_range().end
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_from_strangers() {
+        let whole = b"abcdef".to_vec();
+        assert!(is_part(&whole[2..4], &whole));
+        assert!(is_part(b"", &whole));
+        assert!(!is_part(&whole, &whole[..5]));
+        assert!(!is_part(&whole.clone(), &whole));
+    }
+}
