@@ -70,25 +70,18 @@ impl Framer {
                 self.skip = length - kept;
                 self.frame(from + header, self.at, length > kept)
             }
-            Head::Line => {
-                let end = match self.framing {
-                    Framing::Lines => memchr(b'\n', rest),
-                    // RFC 6587 section 3.4.2: some senders end a message with NUL.
-                    Framing::Syslog => memchr2(b'\n', 0, rest),
-                };
-                match end {
-                    Some(end) => {
-                        self.at = from + end + 1;
-                        self.frame(from, from + end.min(self.max), end > self.max)
-                    }
-                    None if rest.len() > self.max => {
-                        self.at = self.buffer.len();
-                        self.skip_line = true;
-                        self.frame(from, from + self.max, true)
-                    }
-                    None => None,
+            Head::Line => match line_end(self.framing, rest) {
+                Some(end) => {
+                    self.at = from + end + 1;
+                    self.frame(from, from + end.min(self.max), end > self.max)
                 }
-            }
+                None if rest.len() > self.max => {
+                    self.at = self.buffer.len();
+                    self.skip_line = true;
+                    self.frame(from, from + self.max, true)
+                }
+                None => None,
+            },
         }
     }
 
@@ -126,7 +119,7 @@ impl Framer {
         self.at += skipped;
         if self.skip_line {
             let rest = self.buffer.get(self.at..).unwrap_or_default();
-            let end = memchr(b'\n', rest);
+            let end = line_end(self.framing, rest);
             self.skip_line = end.is_none();
             self.at += end.map_or(rest.len(), |end| end + 1);
         }
@@ -134,6 +127,14 @@ impl Framer {
             let rest = self.buffer.get(self.at..).unwrap_or_default();
             self.at += rest.iter().take_while(|b| b"\n\r\0 ".contains(b)).count();
         }
+    }
+}
+
+fn line_end(framing: Framing, rest: &[u8]) -> Option<usize> {
+    match framing {
+        Framing::Lines => memchr(b'\n', rest),
+        // RFC 6587 section 3.4.2: some senders end a message with NUL.
+        Framing::Syslog => memchr2(b'\n', 0, rest),
     }
 }
 
@@ -222,6 +223,20 @@ mod tests {
             run(Framing::Lines, 4, &[b"abcdef", b"gh\nij\n", b"\nkl"]),
             [cut("abcd"), ok("ij"), ok(""), ok("kl")]
         );
+    }
+
+    #[test]
+    fn a_nul_also_ends_a_message_that_was_cut() {
+        let stream = b"<1>toolong\0<2>b\n";
+        let expected = [("<1>t".to_owned(), true), ("<2>b".to_owned(), false)];
+        for size in 1..stream.len() {
+            let pieces: Vec<&[u8]> = stream.chunks(size).collect();
+            assert_eq!(
+                run(Framing::Syslog, 4, &pieces),
+                expected,
+                "pieces of {size}"
+            );
+        }
     }
 
     proptest! {

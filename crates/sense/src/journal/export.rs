@@ -133,6 +133,10 @@ impl Reader {
                 next: self.field + 1,
             };
         }
+        // As above, so that it does not matter how much of it has arrived.
+        if line.len() > self.max {
+            return Step::TooLong { skip: 0 };
+        }
         if memchr(b'=', line).is_some() {
             return Step::Field {
                 end: self.field + end + 1,
@@ -290,6 +294,16 @@ mod tests {
                 assert_eq!(read(1_000, &stream, chunk), expected, "chunks of {chunk}");
             }
         }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_a_line_however_much_has_arrived() {
+        let stream = [&[b'N'; 80][..], b"\nA=1\n\nMESSAGE=ok\n\n"].concat();
+        let whole = read(64, &stream, stream.len());
+        for chunk in 1..stream.len() {
+            assert_eq!(read(64, &stream, chunk), whole, "chunks of {chunk}");
+        }
+        assert_eq!(whole, (vec![b"MESSAGE=ok\n".to_vec()], 1));
     }
 
     proptest! {
