@@ -1,8 +1,8 @@
 //! Bans in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use model::{AlertId, Prefix, Timestamp};
+use model::{AlertId, KnownBan, Prefix, PrefixEnds, PrefixMap, Timestamp};
 
 /// A ban in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +17,23 @@ pub struct Ban {
     pub repeat: u32,
 }
 
+impl From<&KnownBan> for Ban {
+    fn from(known: &KnownBan) -> Self {
+        Self {
+            from: known.from,
+            until: known.until,
+            alert: known.alert,
+            sources: known.sources,
+            repeat: known.repeat,
+        }
+    }
+}
+
 /// All bans in force, by prefix and by end.
 #[derive(Clone, Debug, Default)]
 pub struct BanHistory {
-    bans: BTreeMap<Prefix, Ban>,
-    ends: BTreeSet<(Timestamp, Prefix)>,
+    bans: PrefixMap<Ban>,
+    ends: PrefixEnds,
     /// How many bans there are of each prefix length, so that a lookup asks for those only.
     lengths: BTreeMap<(Family, u8), u64>,
 }
@@ -48,27 +60,44 @@ impl BanHistory {
     }
 
     pub fn get(&self, prefix: Prefix) -> Option<&Ban> {
-        self.bans.get(&prefix)
+        self.bans.get(prefix)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, &Ban)> {
-        self.bans.iter().map(|(prefix, ban)| (*prefix, ban))
+        self.bans.iter()
     }
 
     /// Sets the ban on `prefix`; a former one on the same prefix is replaced.
     pub fn insert(&mut self, prefix: Prefix, ban: Ban) {
         self.remove(prefix);
         self.bans.insert(prefix, ban);
-        self.ends.insert((ban.until, prefix));
+        self.ends.insert(ban.until, prefix);
         *self
             .lengths
             .entry((Family::of(prefix), prefix.len()))
             .or_default() += 1;
     }
 
+    /// [`BanHistory::insert`] for each, in a fraction of its time and room when there is nothing
+    /// yet.
+    pub(crate) fn restore(&mut self, known: Vec<(Prefix, Ban)>) {
+        if !self.is_empty() {
+            return known.into_iter().for_each(|(p, ban)| self.insert(p, ban));
+        }
+        self.bans = PrefixMap::from_iter(known);
+        self.ends = self.bans.iter().map(|(p, ban)| (ban.until, p)).collect();
+        self.lengths.clear();
+        for (prefix, _) in self.bans.iter() {
+            *self
+                .lengths
+                .entry((Family::of(prefix), prefix.len()))
+                .or_default() += 1;
+        }
+    }
+
     pub fn remove(&mut self, prefix: Prefix) -> Option<Ban> {
-        let ban = self.bans.remove(&prefix)?;
-        self.ends.remove(&(ban.until, prefix));
+        let ban = self.bans.remove(prefix)?;
+        self.ends.remove(ban.until, prefix);
         let key = (Family::of(prefix), prefix.len());
         if let Some(count) = self.lengths.get_mut(&key) {
             *count -= 1;
@@ -81,7 +110,7 @@ impl BanHistory {
 
     /// Drops bans that ended at or before `now`.
     pub fn expire(&mut self, now: Timestamp) {
-        while let Some(&(until, prefix)) = self.ends.first() {
+        while let Some((until, prefix)) = self.ends.first() {
             if until > now {
                 break;
             }
@@ -97,7 +126,7 @@ impl BanHistory {
             .rev()
             .filter_map(move |((_, len), _)| {
                 let wider = prefix.widen(*len)?;
-                self.bans.get(&wider).map(|ban| (wider, ban))
+                self.bans.get(wider).map(|ban| (wider, ban))
             })
     }
 
@@ -106,10 +135,9 @@ impl BanHistory {
         // Not `range(prefix..=last)`: the last address of a wide IPv6 range may be a mapped one,
         // whose canonical form sorts before the first.
         self.bans
-            .range(prefix..)
+            .iter_from(prefix)
             .take_while(move |(other, _)| other.addr() <= prefix.last())
-            .filter(move |(other, _)| prefix.covers(**other))
-            .map(|(other, ban)| (*other, ban))
+            .filter(move |(other, _)| prefix.covers(*other))
     }
 }
 

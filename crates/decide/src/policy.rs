@@ -7,8 +7,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use model::{
-    Alert, Decision, HostFacts, Measure, Notice, Origin, Prefix, Refusal, RefusalReason, Release,
-    ReleaseReason, Scope, Timestamp, format_duration, limits,
+    Alert, Author, Decision, HostFacts, KnownBan, Measure, Notice, Origin, Prefix, Refusal,
+    RefusalReason, Release, ReleaseReason, Scope, Timestamp, format_duration, limits,
 };
 
 use crate::{
@@ -61,10 +61,10 @@ pub struct Policy {
     breaker: Breaker,
     history: BanHistory,
     /// How often a source was banned, by the end of its last ban.
-    offenders: Recent<Prefix, u32>,
-    good: Recent<IpAddr, ()>,
+    offenders: Recent<u32>,
+    good: Recent<()>,
     /// Ranges whose widening was refused, so that it is said once a window.
-    said: Recent<Prefix, ()>,
+    said: Recent<()>,
     stats: PolicyStats,
 }
 
@@ -72,6 +72,8 @@ pub struct Policy {
 const GOOD_MAX: usize = 65_536;
 /// Refused ranges remembered.
 const SAID_MAX: usize = 65_536;
+/// Bans that may always be held while they are restored.
+const RESTORE_MIN: usize = 65_536;
 /// An extension must add at least this part of the ban, or a source that keeps knocking would
 /// give a decision a second.
 const EXTENSION_PART: u32 = 10;
@@ -114,24 +116,34 @@ impl Policy {
         Ok(())
     }
 
-    /// Takes back decisions from the store, oldest first and without those that were released:
-    /// active ones are in force again, past ones make their sources repeat offenders. The guard
-    /// is not asked: call [`Policy::recheck`] next.
-    pub fn restore(&mut self, decisions: &[Decision], now: Timestamp) {
-        for decision in decisions {
-            if decision.origin == Origin::Guard {
-                self.offend(decision.prefix, decision.until, decision.repeat);
+    /// Takes back decisions from the store, without those that were released; of those on one
+    /// prefix the last counts. Active ones are in force again, past ones make their sources repeat
+    /// offenders. When more are active than may be, the latest are dropped. The guard is not
+    /// asked: call [`Policy::recheck`] next.
+    pub fn restore(&mut self, decisions: &mut dyn Iterator<Item = KnownBan>, now: Timestamp) {
+        let room = usize::try_from(self.bans_max).unwrap_or(usize::MAX);
+        let room = room.saturating_sub(self.history.len());
+        let mut active: Vec<(Prefix, Ban)> = Vec::new();
+        let mut offenders: Vec<(Prefix, (Timestamp, u32))> = Vec::new();
+        for known in decisions {
+            if known.by == Author::Guard {
+                let bans = known.repeat.saturating_add(1);
+                offenders.push((known.prefix, (known.until, bans)));
             }
-            if !decision.is_active(now) {
-                continue;
+            if known.until > now {
+                active.push((known.prefix, Ban::from(&known)));
             }
-            let known = self.history.get(decision.prefix).is_some();
-            if !known && self.is_full() {
-                self.stats.restored_dropped += 1;
-                continue;
+            // Ever so many may come, but no more are held at a time than twice what is kept.
+            if offenders.len() >= 2 * limits::OFFENDERS_MAX {
+                self.offenders.restore(std::mem::take(&mut offenders));
             }
-            self.history.insert(decision.prefix, Ban::of(decision));
+            if active.len() / 2 >= room.max(RESTORE_MIN) {
+                self.stats.restored_dropped += drop_latest(&mut active, room);
+            }
         }
+        self.stats.restored_dropped += drop_latest(&mut active, room);
+        self.history.restore(active);
+        self.offenders.restore(offenders);
     }
 
     /// Judges alerts in their order.
@@ -203,7 +215,8 @@ impl Policy {
             repeat: 0,
         };
         self.stats.bans += 1;
-        self.history.insert(prefix, Ban::of(&decision));
+        self.history
+            .insert(prefix, Ban::from(&KnownBan::from(&decision)));
         Verdict::Ban(decision)
     }
 
@@ -254,12 +267,12 @@ impl Policy {
     /// An address did something good (such as a successful login): its range is not banned for a
     /// while. The address itself is not protected.
     pub fn record_good(&mut self, address: IpAddr, at: Timestamp) {
-        self.good.set(address.to_canonical(), at, ());
+        self.good.set(Prefix::host(address), at, ());
     }
 
     /// What [`Policy::record_good`] was told, to be told again after a restart.
     pub fn known_good(&self) -> impl Iterator<Item = (IpAddr, Timestamp)> {
-        self.good.iter()
+        self.good.iter().map(|(prefix, at)| (prefix.addr(), at))
     }
 
     /// Forgets what is over; gives the notice when the circuit breaker closes.
@@ -487,7 +500,7 @@ impl Policy {
             prefix,
             Ban {
                 sources,
-                ..Ban::of(&decision)
+                ..Ban::from(&KnownBan::from(&decision))
             },
         );
         verdicts.push(Verdict::Ban(decision));
@@ -580,18 +593,20 @@ impl Policy {
     }
 }
 
-impl Ban {
-    fn of(decision: &Decision) -> Self {
-        Self {
-            from: decision.from,
-            until: decision.until,
-            alert: decision.alerts.first().copied(),
-            sources: u32::try_from(decision.alerts.len())
-                .unwrap_or(u32::MAX)
-                .max(1),
-            repeat: decision.repeat,
+/// Keeps the `room` earliest bans, in their order; says how many went.
+fn drop_latest(bans: &mut Vec<(Prefix, Ban)>, room: usize) -> u64 {
+    let excess = bans.len().saturating_sub(room);
+    if excess > 0 {
+        let mut latest: Vec<(Timestamp, Prefix)> = bans
+            .iter()
+            .map(|(prefix, ban)| (ban.from, *prefix))
+            .collect();
+        latest.sort_unstable();
+        if let Some(first) = latest.get(room) {
+            bans.retain(|(prefix, ban)| (ban.from, *prefix) < *first);
         }
     }
+    excess as u64
 }
 
 /// Length of a first ban for this alert; `None` when no ban is wanted.

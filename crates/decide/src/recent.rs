@@ -1,58 +1,54 @@
 //! A bounded map that forgets by time: the room's memory of offenders, good visitors and things
 //! already said.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeFrom,
-};
+use model::{Prefix, PrefixEnds, PrefixMap, Timestamp};
 
-use model::Timestamp;
-
-/// Keeps at most `max` keys; beyond it the key with the earliest time goes, and is counted.
+/// Keeps at most `max` networks; beyond it the one with the earliest time goes, and is counted.
 #[derive(Clone, Debug)]
-pub(crate) struct Recent<K, V> {
-    entries: BTreeMap<K, (Timestamp, V)>,
-    order: BTreeSet<(Timestamp, K)>,
+pub(crate) struct Recent<V> {
+    entries: PrefixMap<(Timestamp, V)>,
+    order: PrefixEnds,
     max: usize,
     evicted: u64,
 }
 
-impl<K: Copy + Ord, V> Recent<K, V> {
+impl<V> Recent<V> {
     pub(crate) const fn new(max: usize) -> Self {
         Self {
-            entries: BTreeMap::new(),
-            order: BTreeSet::new(),
+            entries: PrefixMap::new(),
+            order: PrefixEnds::new(),
             max,
             evicted: 0,
         }
     }
 
-    pub(crate) fn get(&self, key: K) -> Option<&(Timestamp, V)> {
-        self.entries.get(&key)
+    pub(crate) fn get(&self, key: Prefix) -> Option<&(Timestamp, V)> {
+        self.entries.get(key)
     }
 
-    pub(crate) fn set(&mut self, key: K, time: Timestamp, value: V) {
+    pub(crate) fn set(&mut self, key: Prefix, time: Timestamp, value: V) {
         self.remove(key);
         while self.entries.len() >= self.max {
-            let Some((_, oldest)) = self.order.pop_first() else {
+            let Some((time, oldest)) = self.order.first() else {
                 break;
             };
-            self.entries.remove(&oldest);
+            self.order.remove(time, oldest);
+            self.entries.remove(oldest);
             self.evicted += 1;
         }
         self.entries.insert(key, (time, value));
-        self.order.insert((time, key));
+        self.order.insert(time, key);
     }
 
-    pub(crate) fn remove(&mut self, key: K) {
-        if let Some((time, _)) = self.entries.remove(&key) {
-            self.order.remove(&(time, key));
+    pub(crate) fn remove(&mut self, key: Prefix) {
+        if let Some((time, _)) = self.entries.remove(key) {
+            self.order.remove(time, key);
         }
     }
 
     /// Forgets what has a time at or before `limit`.
     pub(crate) fn expire(&mut self, limit: Timestamp) {
-        while let Some(&(time, key)) = self.order.first() {
+        while let Some((time, key)) = self.order.first() {
             if time > limit {
                 break;
             }
@@ -60,18 +56,42 @@ impl<K: Copy + Ord, V> Recent<K, V> {
         }
     }
 
-    pub(crate) fn range(&self, keys: RangeFrom<K>) -> impl Iterator<Item = (K, Timestamp)> {
+    pub(crate) fn iter_from(&self, first: Prefix) -> impl Iterator<Item = (Prefix, Timestamp)> {
         self.entries
-            .range(keys)
-            .map(|(key, (time, _))| (*key, *time))
+            .iter_from(first)
+            .map(|(key, (time, _))| (key, *time))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, Timestamp)> {
-        self.entries.iter().map(|(key, (time, _))| (*key, *time))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Prefix, Timestamp)> {
+        self.entries.iter().map(|(key, (time, _))| (key, *time))
     }
 
     pub(crate) const fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// Takes all of `known` in, later ones in place of earlier ones; as [`Recent::set`] for each,
+    /// in a fraction of its time and room when nothing was there before.
+    pub(crate) fn restore(&mut self, known: Vec<(Prefix, (Timestamp, V))>) {
+        if !self.entries.is_empty() {
+            for (key, (time, value)) in known {
+                self.set(key, time, value);
+            }
+            return;
+        }
+        self.entries = PrefixMap::from_iter(known);
+        self.order = self
+            .entries
+            .iter()
+            .map(|(key, (time, _))| (*time, key))
+            .collect();
+        while self.entries.len() > self.max {
+            let Some((_, oldest)) = self.order.first() else {
+                break;
+            };
+            self.remove(oldest);
+            self.evicted += 1;
+        }
     }
 }
 
@@ -79,17 +99,49 @@ impl<K: Copy + Ord, V> Recent<K, V> {
 mod tests {
     use super::*;
 
+    fn p(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn names<V>(recent: &Recent<V>) -> Vec<String> {
+        recent.iter().map(|(key, _)| key.to_string()).collect()
+    }
+
     #[test]
     fn the_earliest_goes_first() {
         let at = Timestamp::from_seconds;
+        let (a, b, c) = (p("192.0.2.1"), p("192.0.2.2"), p("2001:db8::/64"));
         let mut recent = Recent::new(2);
-        recent.set('a', at(1), ());
-        recent.set('b', at(2), ());
-        recent.set('a', at(3), ());
-        recent.set('c', at(4), ());
-        assert_eq!(recent.iter().map(|(k, _)| k).collect::<String>(), "ac");
+        recent.set(a, at(1), ());
+        recent.set(b, at(2), ());
+        recent.set(a, at(3), ());
+        recent.set(c, at(4), ());
+        assert_eq!(names(&recent), ["192.0.2.1", "2001:db8::/64"]);
         assert_eq!(recent.evicted(), 1);
         recent.expire(at(3));
-        assert_eq!(recent.iter().map(|(k, _)| k).collect::<String>(), "c");
+        assert_eq!(names(&recent), ["2001:db8::/64"]);
+    }
+
+    #[test]
+    fn what_is_restored_is_bounded_too() {
+        let at = Timestamp::from_seconds;
+        let known = |all: &[(&str, i64)]| -> Vec<_> {
+            all.iter().map(|(key, t)| (p(key), (at(*t), *t))).collect()
+        };
+        let first = [
+            ("192.0.2.1", 9),
+            ("192.0.2.2", 2),
+            ("192.0.2.3", 3),
+            ("192.0.2.1", 1),
+        ];
+        let mut recent = Recent::new(2);
+        recent.restore(known(&first));
+        assert_eq!(names(&recent), ["192.0.2.2", "192.0.2.3"]);
+        assert_eq!(recent.evicted(), 1);
+        recent.restore(known(&[("192.0.2.3", 5), ("192.0.2.4", 4)]));
+        assert_eq!(names(&recent), ["192.0.2.3", "192.0.2.4"]);
+        assert_eq!(recent.get(p("192.0.2.3")), Some(&(at(5), 5)));
+        recent.expire(at(4));
+        assert_eq!(names(&recent), ["192.0.2.3"]);
     }
 }

@@ -3,12 +3,9 @@
 //! A ban ends by itself in the kernel (every element has a timeout), so [`Desired::expire`] only
 //! frees memory here and never asks for a kernel change.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use model::{Prefix, Timestamp, limits::BANS_MAX};
+use model::{Prefix, PrefixEnds, PrefixMap, Timestamp, limits::BANS_MAX};
 
 use crate::{
     plan::{KernelChange, diff, timeout},
@@ -20,10 +17,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Desired {
     /// Single addresses and IPv6 /64: each is one element of a hash set.
-    singles: BTreeMap<Prefix, Timestamp>,
+    singles: PrefixMap<Timestamp>,
     /// All other widths: projected onto an interval set.
     nets: BTreeMap<Prefix, Timestamp>,
-    ends: BTreeSet<(Timestamp, Prefix)>,
+    ends: PrefixEnds,
     /// How many bans have each prefix length, so that lookups try only lengths in use.
     lengths4: [usize; 33],
     lengths6: [usize; 129],
@@ -52,13 +49,48 @@ impl Desired {
     /// Holds at most `limit` bans.
     pub const fn with_limit(limit: usize) -> Self {
         Self {
-            singles: BTreeMap::new(),
+            singles: PrefixMap::new(),
             nets: BTreeMap::new(),
-            ends: BTreeSet::new(),
+            ends: PrefixEnds::new(),
             lengths4: [0; 33],
             lengths6: [0; 129],
             limit,
         }
+    }
+
+    /// The bans of an earlier run, in any order, up to the limit: as [`Desired::set`] for each,
+    /// in a fraction of its time and room.
+    pub fn restored(bans: &mut dyn Iterator<Item = (Prefix, Timestamp)>, now: Timestamp) -> Self {
+        let mut desired = Self::new();
+        let mut nets = Vec::new();
+        let live = bans.filter(|(_, until)| *until > now).take(desired.limit);
+        desired.singles = live
+            .filter(|ban| {
+                let is_net = SetKind::of(ban.0).is_interval();
+                if is_net {
+                    nets.push(*ban);
+                }
+                !is_net
+            })
+            .collect();
+        desired.nets = BTreeMap::from_iter(nets);
+        desired.ends = desired
+            .iter()
+            .map(|(prefix, until)| (until, prefix))
+            .collect();
+        let (mut lengths4, mut lengths6) = (desired.lengths4, desired.lengths6);
+        for (prefix, _) in desired.iter() {
+            let counts: &mut [usize] = if prefix.is_ipv4() {
+                &mut lengths4
+            } else {
+                &mut lengths6
+            };
+            if let Some(count) = counts.get_mut(usize::from(prefix.len())) {
+                *count += 1;
+            }
+        }
+        (desired.lengths4, desired.lengths6) = (lengths4, lengths6);
+        desired
     }
 
     /// Bans `prefix` until `until`, whatever its end was before. An end that has passed unbans.
@@ -103,7 +135,7 @@ impl Desired {
     /// Forgets the bans that have ended, and returns them. The kernel has dropped them by itself.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Prefix> {
         let mut ended = Vec::new();
-        while let Some(&(until, prefix)) = self.ends.first() {
+        while let Some((until, prefix)) = self.ends.first() {
             if until > now {
                 break;
             }
@@ -117,17 +149,22 @@ impl Desired {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.ends
             .first()
-            .map(|(until, _)| *until)
+            .map(|(until, _)| until)
             .filter(|t| *t != Timestamp::MAX)
     }
 
     pub fn get(&self, prefix: Prefix) -> Option<Timestamp> {
-        self.map(prefix).get(&prefix).copied()
+        if SetKind::of(prefix).is_interval() {
+            self.nets.get(&prefix).copied()
+        } else {
+            self.singles.get(prefix).copied()
+        }
     }
 
     /// All bans: single addresses and IPv6 /64 first, then the other widths, each sorted.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, Timestamp)> + '_ {
-        self.singles.iter().chain(&self.nets).map(|(p, t)| (*p, *t))
+        let singles = self.singles.iter().map(|(p, t)| (p, *t));
+        singles.chain(self.nets.iter().map(|(p, t)| (*p, *t)))
     }
 
     pub fn len(&self) -> usize {
@@ -157,14 +194,16 @@ impl Desired {
     }
 
     /// Every element the kernel ought to hold, single addresses first.
-    pub fn for_each_element(&self, each: &mut dyn FnMut(Prefix, Timestamp)) {
-        for (prefix, until) in &self.singles {
-            each(*prefix, *until);
-        }
+    pub fn elements(&self) -> impl Iterator<Item = (Prefix, Timestamp)> + '_ {
         let nets: Vec<_> = self.nets.iter().map(|(p, t)| (*p, *t)).collect();
-        for (prefix, until) in project(&nets) {
-            each(prefix, until);
-        }
+        let singles = self.singles.iter().map(|(p, t)| (p, *t));
+        singles.chain(project(&nets))
+    }
+
+    /// The same, one call each.
+    pub fn for_each_element(&self, each: &mut dyn FnMut(Prefix, Timestamp)) {
+        self.elements()
+            .for_each(|(prefix, until)| each(prefix, until));
     }
 
     fn change_net(
@@ -208,30 +247,19 @@ impl Desired {
             .map(|(len, _)| len)
     }
 
-    fn map(&self, prefix: Prefix) -> &BTreeMap<Prefix, Timestamp> {
-        if SetKind::of(prefix).is_interval() {
-            &self.nets
-        } else {
-            &self.singles
-        }
-    }
-
     /// Writes one ban or its absence to every index and returns the end it had.
     fn put(&mut self, prefix: Prefix, until: Option<Timestamp>) -> Option<Timestamp> {
-        let map = if SetKind::of(prefix).is_interval() {
-            &mut self.nets
-        } else {
-            &mut self.singles
-        };
-        let was = match until {
-            Some(until) => map.insert(prefix, until),
-            None => map.remove(&prefix),
+        let was = match (SetKind::of(prefix).is_interval(), until) {
+            (true, Some(until)) => self.nets.insert(prefix, until),
+            (true, None) => self.nets.remove(&prefix),
+            (false, Some(until)) => self.singles.insert(prefix, until),
+            (false, None) => self.singles.remove(prefix),
         };
         if let Some(was) = was {
-            self.ends.remove(&(was, prefix));
+            self.ends.remove(was, prefix);
         }
         if let Some(until) = until {
-            self.ends.insert((until, prefix));
+            self.ends.insert(until, prefix);
         }
         let counts: &mut [usize] = if prefix.is_ipv4() {
             &mut self.lengths4
@@ -291,6 +319,40 @@ mod tests {
         assert_eq!(desired.expire(at(10)), [p("10.0.0.0/8")]);
         assert!(desired.set(p("192.0.2.2"), at(30), at(10)).is_ok());
         assert_eq!((desired.len(), desired.poll_timeout()), (2, Some(at(20))));
+    }
+
+    #[test]
+    fn restored_bans_are_as_if_they_had_been_set() {
+        let all = [
+            ("192.0.2.1", 9),
+            ("10.0.0.0/8", 5),
+            ("2001:db8::/64", 5),
+            ("10.0.0.0/8", 7),
+            ("192.0.2.2", 2),
+            ("192.0.2.0/24", 3),
+        ];
+        let all = all.map(|(prefix, until)| (p(prefix), at(until)));
+        let mut restored = Desired::restored(&mut all.into_iter(), at(2));
+        let mut set = Desired::new();
+        for (prefix, until) in all {
+            set.set(prefix, until, at(2)).unwrap();
+        }
+        for time in [2, 4, 5, 7, 9] {
+            assert_eq!(restored.expire(at(time)), set.expire(at(time)));
+            let (a, b): (Vec<_>, Vec<_>) = (restored.iter().collect(), set.iter().collect());
+            assert_eq!(a, b);
+            assert_eq!(a.is_empty(), time == 9);
+            assert_eq!(
+                restored.elements().collect::<Vec<_>>(),
+                set.elements().collect::<Vec<_>>()
+            );
+            assert_eq!(
+                (restored.lengths4, restored.lengths6),
+                (set.lengths4, set.lengths6)
+            );
+            let addr = "10.1.2.3".parse().unwrap();
+            assert_eq!(restored.covering(addr), set.covering(addr));
+        }
     }
 
     #[test]

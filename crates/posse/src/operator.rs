@@ -3,13 +3,13 @@
 //! With a guard running, it is asked; it owns the state. Without one, the same decision is made
 //! and recorded here, by the same policy and the same never-ban guard.
 
-use std::{io::Write, path::Path};
+use std::{io::Write, ops::ControlFlow, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use decide::{Policy, Verdict};
-use model::{Command, Entry, Origin, Prefix, Timestamp, format_duration};
+use decide::Policy;
+use model::{Timestamp, format_duration};
 use serde_json::json;
-use store::{AlertFilter, Durability, Store, StoreOptions};
+use store::{ActiveBan, AlertFilter, Durability, Store, StoreOptions};
 
 use crate::{
     cli::{AlertsArgs, BanArgs, ListArgs, UnbanArgs},
@@ -20,6 +20,7 @@ use crate::{
     facts,
     feed::explain,
     guard::MEMORY,
+    order::{self, Outcome, Wish},
     shield::Shield,
     state,
     status::Status,
@@ -130,133 +131,106 @@ fn alone(dir: &Path, request: &Request) -> Result<Reply> {
         .with_context(|| format!("cannot open the state folder {}", dir.display()))?;
     let mut policy = Policy::new(config.policy())?;
     let now = clock::now();
-    policy.restore(&store.decisions(now.minus(MEMORY))?, now);
+    store.known_bans(now.minus(MEMORY), |bans| policy.restore(bans, now))?;
     let mut shield = Shield::open(&config.enforce, false);
-    let (reply, entries) = decide_alone(request, &mut policy, &mut shield, now)?;
-    let appended = store.append(&entries, now)?;
+    // It must know what the kernel holds to know what comes or leaves with one change.
+    store.ban_ends(now, |bans| shield.assume(bans, now))?;
+    let outcome = carry_out(request, &mut policy, &mut shield, now)?;
+    shield.apply(&outcome.changes)?;
+    let appended = store.append(&outcome.entries(), now)?;
     Ok(Reply {
         index: appended.last().map(|a| a.index),
-        ..reply
+        enforced: shield.enforces(),
+        ..outcome.reply
     })
 }
 
-fn decide_alone(
+fn carry_out(
     request: &Request,
     policy: &mut Policy,
     shield: &mut Shield,
     now: Timestamp,
-) -> Result<(Reply, Vec<Entry>)> {
-    let mut reply = Reply::default();
-    let mut changes = Vec::new();
-    let mut entries = Vec::new();
-    load_bans(policy, shield, now);
-    match request {
+) -> Result<Outcome> {
+    Ok(match request {
         Request::Ban {
             prefix,
             seconds,
             reason,
             by,
         } => {
-            let line = format!("ban {prefix} --for {seconds}s --reason {reason:?}");
-            entries.push(Entry::Command(Command {
-                at: now,
-                by: by.clone(),
-                line,
-            }));
             let duration = std::time::Duration::from_secs(*seconds);
-            let origin = Origin::Operator { name: by.clone() };
-            match policy.request(*prefix, duration, reason, origin, &facts::gather(), now) {
-                Verdict::Ban(decision) => {
-                    reply.prefixes.push(decision.prefix);
-                    changes = shield.ban(decision.prefix, decision.until, now)?;
-                    entries.push(Entry::Decision(decision));
-                }
-                Verdict::Refuse(refusal) => {
-                    reply.refused = Some(refusal.reason.clone());
-                    entries.push(Entry::Refusal(refusal));
-                }
-                Verdict::Notice(n) => entries.push(Entry::Notice(n)),
-                Verdict::Supersede(r) => entries.push(Entry::Release(r)),
-            }
-        }
-        Request::Unban { prefix, by } => {
-            let line = prefix.map_or_else(|| "unban --all".to_owned(), |p| format!("unban {p}"));
-            entries.push(Entry::Command(Command {
-                at: now,
-                by: by.clone(),
-                line,
-            }));
-            let origin = Origin::Operator { name: by.clone() };
-            let released = match prefix {
-                Some(prefix) => policy.release(*prefix, &origin, now),
-                None => policy.release_all(&origin, now),
+            let wish = Wish {
+                prefix: *prefix,
+                duration,
+                reason,
+                by,
             };
-            for release in released {
-                changes.extend(shield.release(release.prefix, now));
-                reply.prefixes.push(release.prefix);
-                entries.push(Entry::Release(release));
-            }
+            order::ban(&wish, policy, shield, &facts::gather(), now)
         }
+        Request::Unban { prefix, by } => order::unban(*prefix, by, policy, shield, now),
         Request::Status => bail!("no guard is running"),
-    }
-    shield.apply(&changes)?;
-    reply.enforced = shield.enforces();
-    Ok((reply, entries))
-}
-
-/// The shield must know what it holds to know what comes or leaves with one change.
-fn load_bans(policy: &Policy, shield: &mut Shield, now: Timestamp) {
-    let bans: Vec<(Prefix, Timestamp)> = policy.bans().map(|(p, b)| (p, b.until)).collect();
-    for (prefix, until) in bans {
-        // More than fit cannot be here: they were all in force before.
-        shield.ban(prefix, until, now).ok();
-    }
+    })
 }
 
 pub(crate) fn bans(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
     let now = clock::now();
     let store = open_to_read(arguments.state.state.as_deref())?;
-    let bans = store.bans(now)?;
-    if arguments.json {
-        for ban in bans {
-            let line = json!({
-                "prefix": ban.decision.prefix,
-                "from": ban.decision.from,
-                "until": ban.decision.until,
-                "remaining_seconds": ban.decision.remaining(now).as_secs(),
-                "reason": ban.decision.reason,
-                "origin": ban.decision.origin,
-                "repeat": ban.decision.repeat,
-                "alerts": ban.decision.alerts,
-                "index": ban.index,
-            });
-            writeln!(out, "{line}")?;
+    let mut count = 0u64;
+    let mut written = Ok(());
+    store.for_each_ban(now, &mut |ban| {
+        count += 1;
+        written = if arguments.json {
+            writeln!(out, "{}", ban_json(&ban, now))
+        } else {
+            ban_line(out, &ban, (count == 1).then_some(BAN_HEAD), now)
+        };
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         }
-        return Ok(Exit::Success);
+    })?;
+    written?;
+    match (arguments.json, count) {
+        (true, _) => {}
+        (false, 0) => writeln!(out, "no bans in force")?,
+        (false, n) => writeln!(out, "{n} in force")?,
     }
-    if bans.is_empty() {
-        writeln!(out, "no bans in force")?;
-        return Ok(Exit::Success);
-    }
+    Ok(Exit::Success)
+}
+
+const BAN_HEAD: &str = "BANNED                      REMAINING   LEDGER  REASON\n";
+
+fn ban_json(ban: &ActiveBan, now: Timestamp) -> serde_json::Value {
+    json!({
+        "prefix": ban.decision.prefix,
+        "from": ban.decision.from,
+        "until": ban.decision.until,
+        "remaining_seconds": ban.decision.remaining(now).as_secs(),
+        "reason": ban.decision.reason,
+        "origin": ban.decision.origin,
+        "repeat": ban.decision.repeat,
+        "alerts": ban.decision.alerts,
+        "index": ban.index,
+    })
+}
+
+fn ban_line(
+    out: &mut dyn Write,
+    ban: &ActiveBan,
+    head: Option<&str>,
+    now: Timestamp,
+) -> std::io::Result<()> {
+    let left = format_duration(std::time::Duration::from_secs(
+        ban.decision.remaining(now).as_secs(),
+    ));
+    write!(out, "{}", head.unwrap_or_default())?;
     writeln!(
         out,
-        "{:<24} {:>12} {:>8}  REASON",
-        "BANNED", "REMAINING", "LEDGER"
-    )?;
-    for ban in &bans {
-        let left = format_duration(std::time::Duration::from_secs(
-            ban.decision.remaining(now).as_secs(),
-        ));
-        writeln!(
-            out,
-            "{:<24} {left:>12} {:>8}  {}",
-            ban.decision.prefix.to_string(),
-            ban.index,
-            ban.decision.reason
-        )?;
-    }
-    writeln!(out, "{} in force", bans.len())?;
-    Ok(Exit::Success)
+        "{:<24} {left:>12} {:>8}  {}",
+        ban.decision.prefix.to_string(),
+        ban.index,
+        ban.decision.reason
+    )
 }
 
 pub(crate) fn alerts(arguments: &AlertsArgs, out: &mut dyn Write) -> Result<Exit> {

@@ -92,6 +92,32 @@ impl Shield {
             .map(Monitor::as_fd)
     }
 
+    /// Takes the bans of an earlier run for what ought to hold, and for what the kernel holds.
+    pub(crate) fn assume(
+        &mut self,
+        bans: &mut dyn Iterator<Item = (Prefix, Timestamp)>,
+        now: Timestamp,
+    ) {
+        self.desired = Desired::restored(bans, now);
+    }
+
+    /// Puts every ban in that the kernel lacks; takes nothing out. For the start, when elements
+    /// that no ban of ours explains may be bans whose record a crash cut off: the lines that
+    /// caused them are about to be read again.
+    pub(crate) fn fill(&mut self, now: Timestamp) -> Result<usize, EnforceError> {
+        let Some(kernel) = &mut self.kernel else {
+            return Ok(0);
+        };
+        kernel.behind = true;
+        let mut elements = self
+            .desired
+            .elements()
+            .map(|(prefix, until)| (prefix, (until != Timestamp::MAX).then(|| until.since(now))));
+        let count = kernel.firewall.load(&mut elements)?;
+        kernel.behind = false;
+        Ok(count)
+    }
+
     /// Adds one ban to what ought to hold; the changes are for [`Shield::apply`].
     pub(crate) fn ban(
         &mut self,
@@ -114,26 +140,6 @@ impl Shield {
         let outcome = kernel.firewall.apply(changes);
         kernel.behind |= !outcome.as_ref().is_ok_and(|applied| !applied.repaired);
         outcome.map(|_| ())
-    }
-
-    /// Puts every ban in that the kernel lacks; takes nothing out. For the start, when elements
-    /// that no ban of ours explains may be bans whose record a crash cut off: the lines that
-    /// caused them are about to be read again.
-    pub(crate) fn fill(&mut self, now: Timestamp) -> Result<usize, EnforceError> {
-        let Some(kernel) = &mut self.kernel else {
-            return Ok(0);
-        };
-        kernel.behind = true;
-        let mut elements = Vec::with_capacity(self.desired.len());
-        self.desired.for_each_element(&mut |prefix, until| {
-            let timeout = (until != Timestamp::MAX).then(|| until.since(now));
-            if until > now {
-                elements.push((prefix, timeout));
-            }
-        });
-        let count = kernel.firewall.load(&mut elements.into_iter())?;
-        kernel.behind = false;
-        Ok(count)
     }
 
     /// Makes the kernel hold exactly what ought to hold; returns what had to change.

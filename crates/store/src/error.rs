@@ -39,6 +39,11 @@ pub enum StoreError {
         "the database has schema version {found}, this program knows up to {known}; use a newer program"
     )]
     SchemaTooNew { found: u32, known: u32 },
+    #[error(
+        "the database has schema version {found}, this program reads {known}; it is brought up to \
+         date by the next `posse run` or `posse ledger rebuild`"
+    )]
+    SchemaTooOld { found: u32, known: u32 },
     #[error("the disk is full")]
     DiskFull { source: rusqlite::Error },
     #[error("the database failed")]

@@ -1,10 +1,14 @@
 //! From entries to tables. A table holds nothing that its entries do not say, so that it can be
 //! thrown away; whatever is added here must hold when entries come again in the same order.
 
-use model::{Decision, Entry, Release};
+use model::{Author, Decision, Entry, KnownBan, Release};
 use rusqlite::{Connection, params};
 
-use crate::{StoreError, convert::sql, schema::PROJECTIONS};
+use crate::{
+    StoreError,
+    convert::{key, sql},
+    schema::PROJECTIONS,
+};
 
 /// Takes one entry up. The caller runs it in the transaction that appends the entry.
 pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), StoreError> {
@@ -44,25 +48,41 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
 }
 
 fn decision(db: &Connection, index: u64, d: &Decision) -> Result<(), StoreError> {
-    let prefix = d.prefix.to_string();
+    let known = KnownBan::from(d);
     // A later decision on the same prefix replaces an earlier one.
     db.prepare_cached(
-        "INSERT INTO ban (prefix, idx, until) VALUES (?1, ?2, ?3)
-         ON CONFLICT (prefix) DO UPDATE SET idx = excluded.idx, until = excluded.until",
+        "INSERT OR REPLACE INTO ban (prefix, idx, begun, until, by, alert, sources, repeat)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
-    .execute(params![prefix, sql(index), d.until.nanos()])?;
+    .execute(params![
+        key(d.prefix),
+        sql(index),
+        known.from.nanos(),
+        known.until.nanos(),
+        author(known.by),
+        known.alert.map(|id| *id.bytes()),
+        known.sources,
+        known.repeat,
+    ])?;
     db.prepare_cached(
         "INSERT INTO offender (prefix, bans, last) VALUES (?1, 1, ?2)
          ON CONFLICT (prefix) DO UPDATE SET bans = bans + 1, last = max(last, excluded.last)",
     )?
-    .execute(params![prefix, d.from.nanos()])?;
+    .execute(params![d.prefix.to_string(), d.from.nanos()])?;
     Ok(())
 }
 
 fn release(db: &Connection, r: &Release) -> Result<(), StoreError> {
     db.prepare_cached("DELETE FROM ban WHERE prefix = ?1")?
-        .execute([r.prefix.to_string()])?;
+        .execute([key(r.prefix)])?;
     Ok(())
+}
+
+pub(crate) const fn author(by: Author) -> i64 {
+    match by {
+        Author::Guard => 0,
+        Author::Operator => 1,
+    }
 }
 
 /// Empties every projection.

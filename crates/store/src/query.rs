@@ -1,10 +1,10 @@
 //! Reading: entries, projections, proofs.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use ledger::{Checkpoint, Hash, Leaf, Node, ProofFile, Salt, inclusion_proof};
 use model::{
-    Decision, Entry, Timestamp,
+    AlertId, Author, Entry, KnownBan, Prefix, Timestamp,
     limits::{BANS_MAX, OFFENDERS_MAX},
 };
 use rusqlite::{Connection, Row, params, types::Value};
@@ -12,38 +12,82 @@ use rusqlite::{Connection, Row, params, types::Value};
 use crate::{
     ActiveBan, AlertFilter, Content, Offender, RecordedAlert, RecordedRefusal, Store, StoreError,
     StoredEntry,
-    convert::{sql, unsigned},
+    convert::{self, sql, unsigned},
+    projection::author,
     store::{damaged, log_row},
 };
 
 impl Store {
     /// The decisions in force at `at`, in the order they were made.
     pub fn bans(&self, at: Timestamp) -> Result<Vec<ActiveBan>, StoreError> {
-        let text = "SELECT ban.idx, entry.payload FROM ban JOIN entry USING (idx)
-                    WHERE ban.until > ?1 ORDER BY ban.idx LIMIT ?2";
-        let limit = sql(BANS_MAX as u64);
-        payloads(
-            &self.db,
-            text,
-            &[at.nanos().into(), limit.into()],
-            &mut |index, entry| match entry {
-                Entry::Decision(decision) => Ok(ActiveBan { index, decision }),
-                _ => Err(damaged(
-                    &format!("ban of entry {index}"),
-                    "the entry is no decision",
-                )),
-            },
-        )
+        let mut all = Vec::new();
+        self.for_each_ban(at, &mut |ban| {
+            all.push(ban);
+            if all.len() < BANS_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(all)
     }
 
-    /// The last decision on each prefix that was not released and ended after `since`, in the
-    /// order they were made: what a policy must know to go on.
-    pub fn decisions(&self, since: Timestamp) -> Result<Vec<Decision>, StoreError> {
-        Ok(self
-            .bans(since)?
-            .into_iter()
-            .map(|ban| ban.decision)
-            .collect())
+    /// The same one at a time, until `each` has enough.
+    pub fn for_each_ban(
+        &self,
+        at: Timestamp,
+        each: &mut dyn FnMut(ActiveBan) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        // One snapshot for both queries.
+        let tx = self.db.unchecked_transaction()?;
+        let mut indices: Vec<i64> = tx
+            .prepare_cached("SELECT idx FROM ban WHERE +until > ?1")?
+            .query_map([at.nanos()], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        indices.sort_unstable();
+        let mut entry = tx.prepare_cached("SELECT payload FROM entry WHERE idx = ?1")?;
+        for index in indices {
+            let bad = |why: &str| damaged(&format!("ban of entry {index}"), why);
+            let payload: Option<Vec<u8>> = entry.query_row([index], |row| row.get(0))?;
+            let decision = match serde_json::from_slice(&payload.unwrap_or_default()) {
+                Ok(Entry::Decision(decision)) => decision,
+                Ok(_) => return Err(bad("the entry is no decision")),
+                Err(e) => return Err(bad(&e.to_string())),
+            };
+            let index = unsigned(index);
+            if each(ActiveBan { index, decision }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands `take` the network and the end of every ban in force at `at`, the first to end
+    /// first: what must be in the kernel. On an error what was handed over is not all there is.
+    pub fn ban_ends<T>(
+        &self,
+        at: Timestamp,
+        take: impl FnOnce(&mut dyn Iterator<Item = (Prefix, Timestamp)>) -> T,
+    ) -> Result<T, StoreError> {
+        // Answered by the index alone.
+        let text = "SELECT prefix, until FROM ban WHERE until > ?1 ORDER BY until";
+        stream(&self.db, text, at, take, |row| {
+            Ok((ban_prefix(row)?, Timestamp::from_nanos(row.get(1)?)))
+        })
+    }
+
+    /// Hands `take` the last decision on each prefix that was not released and ended after
+    /// `since`, sorted by prefix: what a policy must know to go on. On an error what was handed
+    /// over is not all there is.
+    pub fn known_bans<T>(
+        &self,
+        since: Timestamp,
+        take: impl FnOnce(&mut dyn Iterator<Item = KnownBan>) -> T,
+    ) -> Result<T, StoreError> {
+        // Without the index, which would make SQLite look all over the table.
+        let text = "SELECT prefix, begun, until, by, alert, sources, repeat FROM ban
+                    WHERE +until > ?1 ORDER BY prefix";
+        stream(&self.db, text, since, take, known_ban)
     }
 
     /// Alerts, the newest first.
@@ -255,6 +299,62 @@ fn stored_entry(row: &Row<'_>) -> Result<StoredEntry, StoreError> {
         leaf_bytes,
         leaf,
         content,
+    })
+}
+
+/// Runs a query and lets `take` pull its rows; the first error ends them.
+fn stream<T, R>(
+    db: &Connection,
+    text: &str,
+    since: Timestamp,
+    take: impl FnOnce(&mut dyn Iterator<Item = R>) -> T,
+    read: fn(&Row<'_>) -> Result<R, StoreError>,
+) -> Result<T, StoreError> {
+    let mut statement = db.prepare_cached(text)?;
+    let mut rows = statement.query([since.nanos()])?;
+    let mut failure = None;
+    let taken = take(&mut std::iter::from_fn(|| match rows.next() {
+        Ok(row) => row.map(read)?.map_err(|e| failure = Some(e)).ok(),
+        Err(e) => {
+            failure = Some(e.into());
+            None
+        }
+    }));
+    failure.map_or(Ok(taken), Err)
+}
+
+fn ban_prefix(row: &Row<'_>) -> Result<Prefix, StoreError> {
+    let key = row.get_ref(0)?.as_blob().unwrap_or_default();
+    convert::prefix(key).ok_or_else(|| damaged("a ban", "its key is no network"))
+}
+
+fn known_ban(row: &Row<'_>) -> Result<KnownBan, StoreError> {
+    let prefix = ban_prefix(row)?;
+    let bad = |why: &str| damaged(&format!("the ban on {prefix}"), why);
+    let by: i64 = row.get(3)?;
+    let by = [Author::Guard, Author::Operator]
+        .into_iter()
+        .find(|known| author(*known) == by)
+        .ok_or_else(|| bad("its author is unknown"))?;
+    let alert = row
+        .get_ref(4)?
+        .as_blob_or_null()
+        .map_err(|_| bad("its alert is no id"))?
+        .map(|id| id.try_into().map(AlertId::from_bytes))
+        .transpose()
+        .map_err(|_| bad("its alert is no id"))?;
+    let number = |column| {
+        row.get::<_, i64>(column)
+            .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+    };
+    Ok(KnownBan {
+        prefix,
+        from: Timestamp::from_nanos(row.get(1)?),
+        until: Timestamp::from_nanos(row.get(2)?),
+        by,
+        alert,
+        sources: number(5)?,
+        repeat: number(6)?,
     })
 }
 

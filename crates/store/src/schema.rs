@@ -4,9 +4,10 @@ use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../migrations/0001_ledger.sql"),
     include_str!("../migrations/0002_projections.sql"),
+    include_str!("../migrations/0003_bans.sql"),
 ];
 
 /// The tables that `projection` fills, each with the columns that order it.
@@ -24,12 +25,36 @@ pub(crate) fn version(db: &Connection) -> Result<u32, StoreError> {
     Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
+/// What is left to do after [`migrate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Migrated {
+    Current,
+    /// Tables have another shape now: the projections must be made anew from the entries.
+    Reshaped,
+}
+
 /// Brings a database of any known version to the present one; all or nothing.
-pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
+pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<Migrated, StoreError> {
     let found = check_version(tx)?;
     for (migration, version) in MIGRATIONS.iter().zip(1u32..).skip(found) {
         tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", version)?;
+    }
+    Ok(if found == 0 || found == MIGRATIONS.len() {
+        Migrated::Current
+    } else {
+        Migrated::Reshaped
+    })
+}
+
+/// For those who cannot migrate: an older shape is an error too.
+pub(crate) fn check_current(db: &Connection) -> Result<(), StoreError> {
+    let found = check_version(db)?;
+    if found < MIGRATIONS.len() {
+        return Err(StoreError::SchemaTooOld {
+            found: u32::try_from(found).unwrap_or(u32::MAX),
+            known: u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX),
+        });
     }
     Ok(())
 }
@@ -70,9 +95,9 @@ mod tests {
     #[test]
     fn migrations_run_once_and_newer_databases_are_refused() {
         let mut db = scratch().unwrap();
-        assert_eq!(version(&db).unwrap(), 2);
+        assert_eq!(version(&db).unwrap(), 3);
         let tx = db.transaction().unwrap();
-        migrate(&tx).unwrap();
+        assert_eq!(migrate(&tx).unwrap(), Migrated::Current);
         tx.commit().unwrap();
         db.pragma_update(None, "user_version", 99).unwrap();
         let tx = db.transaction().unwrap();
@@ -80,7 +105,7 @@ mod tests {
             migrate(&tx),
             Err(StoreError::SchemaTooNew {
                 found: 99,
-                known: 2
+                known: 3
             })
         ));
     }

@@ -20,7 +20,8 @@ use crate::{
     Appended, Durability, Progress, StoreError, StoreOptions,
     convert::{sql, unsigned},
     dir::StateDir,
-    erasure, projection, query, schema,
+    erasure, projection, query,
+    schema::{self, Migrated},
 };
 
 /// Checkpoints kept: the newest half as they come, older ones thinned out.
@@ -93,7 +94,9 @@ impl Store {
         // What is erased is overwritten, not only forgotten.
         db.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        schema::migrate(&tx)?;
+        if schema::migrate(&tx)? == Migrated::Reshaped {
+            make_projections(&tx, &mut |_, _| {})?;
+        }
         begin_log(&tx, &key)?;
         tx.commit()?;
         let tree = load_tree(&db, &key)?;
@@ -254,7 +257,7 @@ fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     let mut log = path.to_owned().into_os_string();
     log.push("-wal");
     let no_log = std::fs::metadata(log).map_or(true, |log| log.len() == 0);
-    match schema::check_version(&db) {
+    match schema::check_current(&db) {
         // No room for the log's index; but when the log is empty, the file alone says it all.
         Err(StoreError::DiskFull { .. } | StoreError::Database { .. }) if no_log => {}
         other => return other.map(|_| db),
@@ -266,7 +269,7 @@ fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         .replace('#', "%23");
     let flags = flags | OpenFlags::SQLITE_OPEN_URI;
     let db = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
-    schema::check_version(&db)?;
+    schema::check_current(&db)?;
     Ok(db)
 }
 

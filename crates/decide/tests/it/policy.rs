@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use decide::Verdict;
-use model::{HostFacts, Origin, ReleaseReason, Scope};
+use model::{Author, HostFacts, KnownBan, Origin, ReleaseReason, Scope};
 use serde_json::json;
 
 use super::{alert, at, brief, judge, p, policy};
@@ -308,7 +308,7 @@ fn decisions_survive_a_restart() {
         }
     }
     let mut after = policy(json!({}));
-    after.restore(&made, at(5 * H));
+    after.restore(&mut made.iter().map(KnownBan::from), at(5 * H));
     let bans: Vec<_> = after
         .bans()
         .map(|(prefix, ban)| (prefix, ban.until))
@@ -320,4 +320,50 @@ fn decisions_survive_a_restart() {
     );
     assert!(after.covering(p("203.0.113.2"), at(5 * H)).is_some());
     assert!(after.covering(p("203.0.113.2"), at(8 * H)).is_none());
+}
+
+#[test]
+fn a_restart_keeps_within_the_limit_and_tells_operators_from_offenders() {
+    let known = |source: &str, from: i64, until: i64, by, repeat| KnownBan {
+        prefix: p(source),
+        from: at(from),
+        until: at(until),
+        by,
+        alert: None,
+        sources: 1,
+        repeat,
+    };
+    let all = [
+        known("192.0.2.1", 3, 4 * H, Author::Guard, 0),
+        known("192.0.2.2", 1, 4 * H, Author::Guard, 1),
+        known("192.0.2.3", 0, H, Author::Operator, 0),
+        known("192.0.2.4", 0, H, Author::Guard, 4),
+        known("2001:db8::/64", 2, 4 * H, Author::Operator, 0),
+    ];
+    let mut after = policy(json!({"never_ban": {"bans_max": 2}}));
+    after.restore(&mut all.iter().copied(), at(2 * H));
+    // The latest goes, as it would have been refused.
+    let bans: Vec<_> = after.bans().map(|(prefix, _)| prefix).collect();
+    assert_eq!(bans, [p("192.0.2.2"), p("2001:db8::/64")]);
+    assert_eq!(
+        (after.stats().restored_dropped, after.stats().active),
+        (1, 2)
+    );
+    assert_eq!(
+        judge(&mut after, "192.0.2.1", 5 * H),
+        ["ban 192.0.2.1 28800s #1"]
+    );
+    // Ended by then; one was a person's doing and one the source's own.
+    let mut after = policy(json!({}));
+    after.restore(&mut all.iter().copied(), at(2 * H));
+    assert_eq!(
+        judge(&mut after, "192.0.2.3", 2 * H),
+        ["ban 192.0.2.3 14400s #0"]
+    );
+    assert_eq!(
+        judge(&mut after, "192.0.2.4", 2 * H),
+        ["ban 192.0.2.4 460800s #5"]
+    );
+    after.tick(at(4 * H));
+    assert_eq!(after.covering(p("2001:db8::/64"), at(4 * H)), None);
 }

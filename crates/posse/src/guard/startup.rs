@@ -12,8 +12,12 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use decide::Policy;
 use detect::engine::{Engine, EngineOptions};
+use enforce::EnforceError;
 use model::{Alert, AlertId, Entry, Start, Timestamp};
-use sense::{Positions, Sensors, SourceProblem, SourceSpec, discover};
+use sense::{
+    Positions, Sensors, SourceProblem, SourceSpec,
+    discover::{self, Verdict},
+};
 use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
 
 use super::{Guard, RECONCILE_EVERY, memory, reload::Reload, signals, token};
@@ -45,7 +49,8 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         Policy::new(config.policy()).map_err(|e| anyhow!("{}: {e}", config_name(arguments)))?;
     let facts = Facts::watch().context("cannot start the thread that gathers host facts")?;
     let mut shield = Shield::open(&config.enforce, arguments.observe);
-    let restored = restore_bans(&store, &mut policy, &mut shield, now)?;
+    let refused = restore_bans(&store, &mut policy, &mut shield, now)?;
+    let restored = shield.len() as u64;
     let known = known_alerts(&store)?;
     let recorder = Arc::new(Recorder::start(store, Box::new(report_recorder))?);
 
@@ -58,6 +63,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let mut engine = Engine::new(loaded.rules, options);
     let (positions, replayed) = recall(&mut engine, recovered);
 
+    raise_descriptor_limit();
     let specs = sources(&config);
     let (mut sensors, problems) = Sensors::open(specs, &positions)?;
     announce_sources(&sensors, &problems);
@@ -93,10 +99,13 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         known,
     };
     guard.record_start(restored);
+    if let Some(e) = refused {
+        let text = format!("cannot load the bans: {e}");
+        guard.notice(now, "kernel_refused", text, Vec::new());
+    }
     if !replayed.is_empty() {
         guard.act_on(replayed, now);
     }
-    guard.fill(now);
     guard.announce_mode();
     Ok(guard)
 }
@@ -118,23 +127,17 @@ fn open_store(dir: &PathBuf, config: &Config) -> Result<Store> {
         .with_context(|| format!("cannot open the state folder {}", dir.display()))
 }
 
-/// Bans outlive the process: those in force go back to policy and kernel.
+/// Bans outlive the process: those in force go back to the kernel, and then to the policy.
 fn restore_bans(
     store: &Store,
     policy: &mut Policy,
     shield: &mut Shield,
     now: Timestamp,
-) -> Result<u64> {
-    let decisions = store.decisions(now.minus(MEMORY))?;
-    policy.restore(&decisions, now);
-    let mut restored = 0;
-    for ban in store.bans(now)? {
-        let decision = ban.decision;
-        if shield.ban(decision.prefix, decision.until, now).is_ok() {
-            restored += 1;
-        }
-    }
-    Ok(restored)
+) -> Result<Option<EnforceError>> {
+    store.ban_ends(now, |bans| shield.assume(bans, now))?;
+    let refused = shield.fill(now).err();
+    store.known_bans(now.minus(MEMORY), |bans| policy.restore(bans, now))?;
+    Ok(refused)
 }
 
 /// The newest alerts on the ledger. Only those of the last batch before a crash can come again.
@@ -187,17 +190,41 @@ fn recall(engine: &mut Engine, recovered: store::Recovered) -> (Positions, Vec<A
     (positions, alerts)
 }
 
+/// One watched file is one descriptor. A refusal only means that fewer files can be watched.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).ok();
+}
+
 /// What the configuration names, else what this machine has.
 pub(super) fn sources(config: &Config) -> Vec<SourceSpec> {
     let named = config.sources();
     if !named.is_empty() {
         return named;
     }
-    discover::usual_sources(Path::new("/"))
-        .into_iter()
-        .filter(|c| c.verdict == discover::Verdict::Watch)
-        .map(|c| c.spec)
-        .collect()
+    let mut found = Vec::new();
+    let mut absent = Vec::new();
+    for candidate in discover::usual_sources(Path::new("/")) {
+        match candidate.verdict {
+            Verdict::Watch => found.push(candidate.spec),
+            Verdict::Missing { .. } => absent.push(candidate.spec.input.to_string()),
+            Verdict::Unreadable { why, fix } => {
+                eprintln!(
+                    "posse: not watching {}: {why}\n  fix: {fix}",
+                    candidate.spec.input
+                );
+            }
+        }
+    }
+    if !absent.is_empty() {
+        eprintln!(
+            "posse: not on this machine: {} (see `posse doctor`)",
+            absent.join(", ")
+        );
+    }
+    found
 }
 
 pub(super) fn wake_on(
@@ -277,17 +304,6 @@ impl Guard {
             bans_restored,
         };
         self.recorder.offer(vec![Entry::Start(start)]);
-    }
-
-    fn fill(&mut self, now: Timestamp) {
-        if let Err(e) = self.shield.fill(now) {
-            self.notice(
-                now,
-                "kernel_refused",
-                format!("cannot load the bans: {e}"),
-                Vec::new(),
-            );
-        }
     }
 
     fn announce_mode(&self) {
