@@ -91,14 +91,8 @@ fn record(arguments: &DoctorArgs) -> Value {
 }
 
 fn print(report: &Value, out: &mut dyn Write) -> Result<()> {
-    let text = |pointer: &str| {
-        report
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
     writeln!(out, "Configuration")?;
-    match text("/configuration/why") {
+    match text(report, "/configuration/why") {
         "" => writeln!(out, "  ok")?,
         why => writeln!(out, "  WRONG {why}")?,
     }
@@ -121,6 +115,12 @@ fn print(report: &Value, out: &mut dyn Write) -> Result<()> {
             writeln!(out, "         fix: {}", word("fix"))?;
         }
     }
+    print_rules(report, out)?;
+    print_enforcement(report, out)?;
+    print_protected(report, out)
+}
+
+fn print_rules(report: &Value, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "Rules")?;
     writeln!(
         out,
@@ -130,18 +130,26 @@ fn print(report: &Value, out: &mut dyn Write) -> Result<()> {
     for mistake in list(report, "/rules/mistakes") {
         writeln!(out, "  {}", mistake.as_str().unwrap_or_default())?;
     }
+    Ok(())
+}
+
+fn print_enforcement(report: &Value, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "Enforcement")?;
-    match text("/enforcement/why") {
+    match text(report, "/enforcement/why") {
         "" => writeln!(out, "  the kernel takes bans")?,
         why => writeln!(out, "  OBSERVE ONLY: {why}")?,
     }
     writeln!(out, "Record")?;
     let entries = report.pointer("/record/entries").and_then(Value::as_u64);
     let size = entries.map_or_else(
-        || text("/record/note").to_owned(),
-        |n| format!("{n} entries"),
+        || text(report, "/record/note").to_owned(),
+        |n| format!("{}: {n} entries", text(report, "/record/state")),
     );
-    writeln!(out, "  {}: {size}", text("/record/state"))?;
+    writeln!(out, "  {size}")?;
+    Ok(())
+}
+
+fn print_protected(report: &Value, out: &mut dyn Write) -> Result<()> {
     writeln!(
         out,
         "Never banned on this machine (besides loopback, private ranges and the allowlist)"
@@ -154,17 +162,21 @@ fn print(report: &Value, out: &mut dyn Write) -> Result<()> {
     ] {
         let addresses = list(report, &format!("/protected/{key}"));
         let joined: Vec<&str> = addresses.iter().filter_map(Value::as_str).collect();
-        writeln!(
-            out,
-            "  {what:<22} {}",
-            if joined.is_empty() {
-                "none".into()
-            } else {
-                joined.join(", ")
-            }
-        )?;
+        let shown = if joined.is_empty() {
+            "none".to_owned()
+        } else {
+            joined.join(", ")
+        };
+        writeln!(out, "  {what:<22} {shown}")?;
     }
     Ok(())
+}
+
+fn text<'a>(report: &'a Value, pointer: &str) -> &'a str {
+    report
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn list<'a>(report: &'a Value, pointer: &str) -> &'a [Value] {

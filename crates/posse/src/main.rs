@@ -14,6 +14,7 @@ mod feed;
 mod guard;
 mod ledger_command;
 mod operator;
+mod order;
 mod replay;
 mod rules_command;
 mod rules_test;

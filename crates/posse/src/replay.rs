@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write, ops::ControlFlow, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use decide::{Policy, PolicyConfig, Verdict};
+use decide::{Policy, PolicyConfig};
 use detect::engine::{Clock, Engine, EngineOptions};
 use model::{Alert, Batch, Entry, HostFacts, SourceId, SourceInfo, Timestamp};
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::{
     content,
     exit::Exit,
     ledger_command::{progress, show},
+    order::entry_of,
     what_if::WhatIf,
 };
 
@@ -241,15 +242,6 @@ impl Replay {
             )?;
         }
         Ok(())
-    }
-}
-
-fn entry_of(verdict: Verdict) -> Entry {
-    match verdict {
-        Verdict::Ban(d) => Entry::Decision(d),
-        Verdict::Refuse(r) => Entry::Refusal(r),
-        Verdict::Supersede(r) => Entry::Release(r),
-        Verdict::Notice(n) => Entry::Notice(n),
     }
 }
 

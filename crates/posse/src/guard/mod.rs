@@ -10,6 +10,7 @@
 
 mod memory;
 mod reload;
+mod requests;
 mod signals;
 mod startup;
 
@@ -22,26 +23,25 @@ use crossbeam_channel::Receiver;
 use decide::{Policy, Verdict};
 use detect::engine::{Clock, Engine, Outcome};
 use enforce::{Applied, KernelChange};
-use model::{
-    Alert, AlertId, Batch, Command, Decision, Entry, HostFacts, LineOrigin, Notice, Origin, Prefix,
-    Release, Stop, Timestamp,
-};
+use model::{Alert, AlertId, Batch, Entry, HostFacts, LineOrigin, Notice, Prefix, Stop, Timestamp};
 use sense::{Sensors, Wake};
 use store::{IntakeJournal, Recorder};
 
 use crate::{
     cli::RunArgs,
     clock,
-    control::{Pending, Reply, Request},
+    control::Pending,
     exit::Exit,
     facts::Facts,
     feed::{Feed, Happening},
+    order::entry_of,
     shield::Shield,
-    status::Status,
 };
 
 /// Longest sleep: the upper bound on how late a timer of ours may fire.
 const NAP: Duration = Duration::from_secs(1);
+/// Pause between looks at the control bell when no source is left.
+const IDLE: Duration = Duration::from_millis(100);
 /// Least journal that is worth a new snapshot.
 const JOURNAL_BYTES: u64 = 8 << 20;
 /// Against changes that no notification told of.
@@ -106,12 +106,16 @@ impl Guard {
             let now = clock::now();
             if !batch.is_empty() {
                 self.process(&batch, now);
+                if batch.records.iter().all(|record| !record.catch_up) {
+                    self.caught_up(now);
+                }
             }
             match wake {
                 Wake::Lines => {}
                 Wake::Timeout => self.caught_up(now),
                 Wake::Finished if until_end => return Ok("end of input"),
-                Wake::Finished => std::thread::sleep(NAP),
+                // Nothing to read ever again: the kernel and the operator still need us.
+                Wake::Finished => std::thread::sleep(IDLE),
                 Wake::Signalled(token::CONTROL) => self.serve_requests(now),
                 Wake::Signalled(token::KERNEL) => self.kernel_changed(now),
                 Wake::Signalled(_) => match self.signals.take() {
@@ -151,16 +155,14 @@ impl Guard {
     fn act_on(&mut self, mut alerts: Vec<Alert>, now: Timestamp) {
         let policy = &mut self.policy;
         alerts.retain(|alert| !is_good_news(policy, alert, now));
+        alerts.retain(|alert| !self.known.contains(&alert.id));
         if alerts.is_empty() {
             return;
         }
-        if self.catching_up {
-            alerts.retain(|a| !self.known.contains(&a.id));
-        }
         let facts = self.facts.latest();
         let verdicts = self.policy.judge(&alerts, &facts, now);
-        let mut entries: Vec<Entry> = alerts.iter().cloned().map(Entry::Alert).collect();
         let enforced = self.carry_out(&verdicts, now);
+        let mut entries: Vec<Entry> = alerts.iter().cloned().map(Entry::Alert).collect();
         for alert in alerts {
             self.feed.say(now, Happening::Alert(Box::new(alert)));
         }
@@ -200,28 +202,25 @@ impl Guard {
         }
     }
 
+    /// Tells of verdicts, and gives them back as entries.
     fn tell(
         &self,
         verdicts: Vec<Verdict>,
         in_kernel: Option<Timestamp>,
         now: Timestamp,
     ) -> Vec<Entry> {
-        let mut entries = Vec::with_capacity(verdicts.len());
+        let entries: Vec<Entry> = verdicts.iter().cloned().map(entry_of).collect();
         for verdict in verdicts {
-            let (happening, entry) = match verdict {
-                Verdict::Ban(decision) => (
-                    Happening::Ban {
-                        decision: decision.clone(),
-                        in_kernel,
-                    },
-                    Entry::Decision(decision),
-                ),
-                Verdict::Refuse(r) => (Happening::Refused(r.clone()), Entry::Refusal(r)),
-                Verdict::Supersede(r) => (Happening::Release(r.clone()), Entry::Release(r)),
-                Verdict::Notice(n) => (Happening::Notice(n.clone()), Entry::Notice(n)),
+            let happening = match verdict {
+                Verdict::Ban(decision) => Happening::Ban {
+                    decision,
+                    in_kernel,
+                },
+                Verdict::Refuse(refusal) => Happening::Refused(refusal),
+                Verdict::Supersede(release) => Happening::Release(release),
+                Verdict::Notice(notice) => Happening::Notice(notice),
             };
             self.feed.say(now, happening);
-            entries.push(entry);
         }
         entries
     }
@@ -392,129 +391,6 @@ impl Guard {
                 Err(shared) => recorder = shared,
             }
             std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// The control socket's side of the guard.
-impl Guard {
-    fn serve_requests(&mut self, now: Timestamp) {
-        self.bell.hush();
-        while let Ok(pending) = self.control.try_recv() {
-            let answer = match pending.request {
-                Request::Ban {
-                    prefix,
-                    seconds,
-                    reason,
-                    by,
-                } => self.ban(prefix, Duration::from_secs(seconds), &reason, by, now),
-                Request::Unban { prefix, by } => self.unban(prefix, by, now),
-                Request::Status => (self.status(now), Vec::new()),
-            };
-            // The client may have gone; what was done stays done and recorded.
-            if let Err(lost) = pending.answer.send(answer) {
-                self.recorder.offer(lost.into_inner().1);
-            }
-        }
-    }
-
-    fn ban(
-        &mut self,
-        prefix: Prefix,
-        duration: Duration,
-        reason: &str,
-        by: String,
-        now: Timestamp,
-    ) -> (Reply, Vec<Entry>) {
-        let line = format!(
-            "ban {prefix} --for {}s --reason {reason:?}",
-            duration.as_secs()
-        );
-        let command = Entry::Command(Command {
-            at: now,
-            by: by.clone(),
-            line,
-        });
-        let facts = self.facts.latest();
-        let verdict = self.policy.request(
-            prefix,
-            duration,
-            reason,
-            Origin::Operator { name: by },
-            &facts,
-            now,
-        );
-        let mut reply = Reply::default();
-        match &verdict {
-            Verdict::Ban(Decision { prefix, .. }) => reply.prefixes.push(*prefix),
-            Verdict::Refuse(r) => reply.refused = Some(r.reason.clone()),
-            Verdict::Notice(n) => reply.error = Some(n.text.clone()),
-            Verdict::Supersede(_) => {}
-        }
-        let verdicts = vec![verdict];
-        let enforced = self.carry_out(&verdicts, now);
-        reply.enforced = enforced.is_some();
-        let mut entries = vec![command];
-        entries.extend(self.tell(verdicts, enforced, now));
-        (reply, entries)
-    }
-
-    fn unban(&mut self, prefix: Option<Prefix>, by: String, now: Timestamp) -> (Reply, Vec<Entry>) {
-        let line = prefix.map_or_else(|| "unban --all".to_owned(), |p| format!("unban {p}"));
-        let mut entries = vec![Entry::Command(Command {
-            at: now,
-            by: by.clone(),
-            line,
-        })];
-        let origin = Origin::Operator { name: by };
-        let released: Vec<Release> = match prefix {
-            Some(prefix) => self.policy.release(prefix, &origin, now),
-            None => self.policy.release_all(&origin, now),
-        };
-        let mut changes = Vec::new();
-        for release in &released {
-            changes.extend(self.shield.release(release.prefix, now));
-        }
-        let enforced = self.apply(&changes, now);
-        let prefixes = released.iter().map(|r| r.prefix).collect();
-        for release in released {
-            self.feed.say(now, Happening::Release(release.clone()));
-            entries.push(Entry::Release(release));
-        }
-        (
-            Reply {
-                enforced,
-                prefixes,
-                ..Reply::default()
-            },
-            entries,
-        )
-    }
-
-    fn status(&mut self, now: Timestamp) -> Reply {
-        let status = Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started: self.started,
-            at: now,
-            mode: if self.shield.enforces() {
-                "enforce"
-            } else {
-                "observe"
-            }
-            .to_owned(),
-            observing_because: self.shield.observing_because().map(str::to_owned),
-            bans: self.shield.len() as u64,
-            dropped: self.shield.counters().as_ref().map(Into::into),
-            sources: crate::status::sources(&self.sensors),
-            engine: self.engine.stats().into(),
-            policy: self.policy.stats().into(),
-            recorder: self.recorder.status().into(),
-            journal_failures: self.journal_failures,
-            feed_lines_dropped: self.feed.dropped(),
-        };
-        Reply {
-            status: serde_json::to_value(status).ok(),
-            ..Reply::default()
         }
     }
 }

@@ -79,7 +79,11 @@ fn the_shipped_rules_do_what_their_samples_say() {
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules");
     let output = posse(&["rules", "test", rules]);
     assert!(output.status.success(), "{}", stdout(&output));
-    assert!(stdout(&output).ends_with("4 passed, 0 failed\n"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).ends_with("4 passed, 0 failed\n"),
+        "{}",
+        stdout(&output)
+    );
 }
 
 #[test]
@@ -93,5 +97,9 @@ fn a_sample_that_gives_another_alert_fails_the_rules_test() {
     std::fs::write(folder.join("test/expect.toml"), expect).unwrap();
     let output = posse(&["rules", "test", &dir.path().display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stdout(&output).contains("expected 1, found 0"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("expected 1, found 0"),
+        "{}",
+        stdout(&output)
+    );
 }

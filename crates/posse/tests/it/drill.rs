@@ -78,3 +78,31 @@ fn an_interrupted_drill_cleans_up() {
     assert!(!child.wait().unwrap().success());
     assert!(!leftovers(pid));
 }
+
+#[test]
+fn without_root_the_replay_half_runs_and_says_why() {
+    if !can_run() {
+        return;
+    }
+    // The binary must be readable for a user without rights, wherever it was built.
+    let copy = std::env::temp_dir().join(format!("posse-unprivileged-{}", std::process::id()));
+    std::fs::copy(POSSE, &copy).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy)
+        .arg("drill")
+        .output();
+    std::fs::remove_file(&copy).unwrap();
+    let output = output.unwrap();
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}{}", stderr(&output));
+    assert!(said.contains("needs root"), "{said}");
+    assert!(
+        said.contains("198.51.100.66 performed 'posse/ssh-bf'"),
+        "{said}"
+    );
+    assert!(
+        said.contains("2001:db8:bad::77 performed 'posse/http-auth-bf'"),
+        "{said}"
+    );
+}

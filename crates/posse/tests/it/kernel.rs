@@ -98,3 +98,60 @@ fn the_panic_button_empties_the_kernel() {
     assert!(site.ask(&["unban", "--all"]).status.success());
     assert!(net.banned().is_empty());
 }
+
+#[test]
+fn on_a_full_disk_bans_go_on_and_the_loss_is_said() {
+    let Some(net) = Namespace::new("full disk") else {
+        return;
+    };
+    let site = Site::new();
+    let Some(_disk) = Disk::mount(&site.state()) else {
+        println!("SKIPPED: full disk: needs the right to mount a tmpfs");
+        return;
+    };
+    let guard = Guard::start(&site, Some(&net), &[]);
+    let filler = site.state().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
+    for n in 0..40 {
+        // Each in a network of its own, or the network would be banned as one.
+        attack(&site, &format!("45.66.{n}.9"));
+    }
+    wait_until("all are banned though nothing can be recorded", || {
+        net.banned().len() == 40
+    });
+    wait_until("the loss is said", || {
+        guard.said().contains("RECORDING PAUSED, bans go on")
+    });
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    wait_until("recording resumes", || site.bans().len() == 40);
+    assert!(stdout(&site.ask(&["ledger", "verify"])).starts_with("OK"));
+}
+
+/// A small file system of its own.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(place: &std::path::Path) -> Option<Self> {
+        std::fs::create_dir(place).ok()?;
+        let options = ["-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs"];
+        let mounted = std::process::Command::new("mount")
+            .args(options)
+            .arg(place)
+            .status();
+        mounted
+            .is_ok_and(|s| s.success())
+            .then(|| Self(place.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status()
+            .ok();
+    }
+}

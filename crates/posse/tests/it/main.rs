@@ -1,6 +1,12 @@
 //! Black-box tests: the real binary, real files, and, where we are root, the real kernel in
 //! network namespaces of our own.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test ends by panicking, and says on standard output what it skipped"
+)]
+
 mod audit;
 mod command_line;
 mod crash;
@@ -8,4 +14,5 @@ mod drill;
 mod guard;
 mod kernel;
 mod replay;
+mod sources;
 mod support;

@@ -1,0 +1,95 @@
+//! The control socket's side of the guard: what operators ask of a running one.
+
+use std::time::Duration;
+
+use model::{Entry, Prefix, Timestamp};
+
+use super::Guard;
+use crate::{
+    clock,
+    control::{Reply, Request},
+    order::{self, Wish},
+    status::Status,
+};
+
+impl Guard {
+    pub(super) fn serve_requests(&mut self, now: Timestamp) {
+        self.bell.hush();
+        while let Ok(pending) = self.control.try_recv() {
+            let answer = match pending.request {
+                Request::Ban {
+                    prefix,
+                    seconds,
+                    reason,
+                    by,
+                } => self.ban(prefix, Duration::from_secs(seconds), &reason, &by, now),
+                Request::Unban { prefix, by } => self.unban(prefix, &by, now),
+                Request::Status => (self.status(now), Vec::new()),
+            };
+            // The client may have gone; what was done stays done and recorded.
+            if let Err(lost) = pending.answer.send(answer) {
+                self.recorder.offer(lost.into_inner().1);
+            }
+        }
+    }
+
+    fn ban(
+        &mut self,
+        prefix: Prefix,
+        duration: Duration,
+        reason: &str,
+        by: &str,
+        now: Timestamp,
+    ) -> (Reply, Vec<Entry>) {
+        let facts = self.facts.latest();
+        let wish = Wish {
+            prefix,
+            duration,
+            reason,
+            by,
+        };
+        let outcome = order::ban(&wish, &mut self.policy, &mut self.shield, &facts, now);
+        self.execute(outcome, now)
+    }
+
+    fn unban(&mut self, prefix: Option<Prefix>, by: &str, now: Timestamp) -> (Reply, Vec<Entry>) {
+        let outcome = order::unban(prefix, by, &mut self.policy, &mut self.shield, now);
+        self.execute(outcome, now)
+    }
+
+    /// Into the kernel, then told; the control thread records it before it answers.
+    fn execute(&mut self, mut outcome: order::Outcome, now: Timestamp) -> (Reply, Vec<Entry>) {
+        let enforced = self.apply(&outcome.changes, now);
+        outcome.reply.enforced = enforced;
+        let entries = outcome.entries();
+        self.tell(outcome.verdicts, enforced.then(clock::now), now);
+        (outcome.reply, entries)
+    }
+
+    fn status(&mut self, now: Timestamp) -> Reply {
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started,
+            at: now,
+            mode: if self.shield.enforces() {
+                "enforce"
+            } else {
+                "observe"
+            }
+            .to_owned(),
+            observing_because: self.shield.observing_because().map(str::to_owned),
+            bans: self.shield.len() as u64,
+            dropped: self.shield.counters().as_ref().map(Into::into),
+            sources: crate::status::sources(&self.sensors),
+            engine: self.engine.stats().into(),
+            policy: self.policy.stats().into(),
+            recorder: self.recorder.status().into(),
+            journal_failures: self.journal_failures,
+            feed_lines_dropped: self.feed.dropped(),
+        };
+        Reply {
+            status: serde_json::to_value(status).ok(),
+            ..Reply::default()
+        }
+    }
+}
