@@ -88,7 +88,7 @@ fn place(reply: &Reply) -> &'static str {
     if reply.enforced {
         "kernel changed"
     } else {
-        "kernel not changed: no root or no nf_tables"
+        "kernel not changed: observe mode, no root or no nf_tables"
     }
 }
 
