@@ -37,7 +37,9 @@ pub fn rule_yaml(data: &[u8]) {
         bytes: b"/admin\n# none\n/backup\n".to_vec(),
     };
     let (rules, faults) = Rules::load(vec![RuleFile::new(path, text)], &[list]);
-    let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    // YAML 1.2.2 section 5.4: a carriage return alone breaks a line too.
+    let breaks = text.matches(['\n', '\r']).count();
+    let lines = u32::try_from(breaks).unwrap_or(u32::MAX).saturating_add(1);
     for fault in &faults {
         assert!(
             !fault.message.is_empty() && !fault.fix.is_empty(),
