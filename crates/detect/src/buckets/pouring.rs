@@ -189,7 +189,7 @@ impl Pouring<'_, '_> {
             Kind::Leaky(limiter) => limiter.take(&mut bucket.credit, bucket.last, now),
             _ => Verdict::Fits,
         };
-        bucket.total += 1;
+        bucket.total = bucket.total.saturating_add(1);
         bucket.last = now;
         bucket.recorded = self.arrival.mode == TimeMode::Recording;
         bucket.queue.push_back(packed);
