@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AlertId, KnownBan, Prefix, PrefixEnds, PrefixMap, Timestamp};
+use model::{AlertId, KnownBan, Prefix, PrefixEnds, PrefixMap, PrefixRows, Timestamp};
 
 /// A ban in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,12 @@ impl BanHistory {
 
     /// [`BanHistory::insert`] for each, in a fraction of its time and room when there is nothing
     /// yet.
-    pub(crate) fn restore(&mut self, known: Vec<(Prefix, Ban)>) {
+    pub(crate) fn restore(&mut self, known: PrefixRows<Ban>) {
         if !self.is_empty() {
-            return known.into_iter().for_each(|(p, ban)| self.insert(p, ban));
+            let rows = known.into_rows();
+            return rows.for_each(|(prefix, ban)| self.insert(prefix, ban));
         }
-        self.bans = PrefixMap::from_iter(known);
+        self.bans = PrefixMap::from(known);
         self.ends = self.bans.iter().map(|(p, ban)| (ban.until, p)).collect();
         self.lengths.clear();
         for (prefix, _) in self.bans.iter() {

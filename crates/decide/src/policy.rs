@@ -7,8 +7,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use model::{
-    Alert, Author, Decision, HostFacts, KnownBan, Measure, Notice, Origin, Prefix, Refusal,
-    RefusalReason, Release, ReleaseReason, Scope, Timestamp, format_duration, limits,
+    Alert, Author, Decision, HostFacts, KnownBan, Measure, Notice, Origin, Prefix, PrefixRows,
+    Refusal, RefusalReason, Release, ReleaseReason, Scope, Timestamp, format_duration, limits,
 };
 
 use crate::{
@@ -123,15 +123,15 @@ impl Policy {
     pub fn restore(&mut self, decisions: &mut dyn Iterator<Item = KnownBan>, now: Timestamp) {
         let room = usize::try_from(self.bans_max).unwrap_or(usize::MAX);
         let room = room.saturating_sub(self.history.len());
-        let mut active: Vec<(Prefix, Ban)> = Vec::new();
-        let mut offenders: Vec<(Prefix, (Timestamp, u32))> = Vec::new();
+        let mut active = PrefixRows::default();
+        let mut offenders = PrefixRows::default();
         for known in decisions {
             if known.by == Author::Guard {
                 let bans = known.repeat.saturating_add(1);
-                offenders.push((known.prefix, (known.until, bans)));
+                offenders.push(known.prefix, (known.until, bans));
             }
             if known.until > now {
-                active.push((known.prefix, Ban::from(&known)));
+                active.push(known.prefix, Ban::from(&known));
             }
             // Ever so many may come, but no more are held at a time than twice what is kept.
             if offenders.len() >= 2 * limits::OFFENDERS_MAX {
@@ -594,16 +594,16 @@ impl Policy {
 }
 
 /// Keeps the `room` earliest bans, in their order; says how many went.
-fn drop_latest(bans: &mut Vec<(Prefix, Ban)>, room: usize) -> u64 {
+fn drop_latest(bans: &mut PrefixRows<Ban>, room: usize) -> u64 {
     let excess = bans.len().saturating_sub(room);
     if excess > 0 {
         let mut latest: Vec<(Timestamp, Prefix)> = bans
             .iter()
-            .map(|(prefix, ban)| (ban.from, *prefix))
+            .map(|(prefix, ban)| (ban.from, prefix))
             .collect();
         latest.sort_unstable();
         if let Some(first) = latest.get(room) {
-            bans.retain(|(prefix, ban)| (ban.from, *prefix) < *first);
+            bans.retain(|prefix, ban| (ban.from, prefix) < *first);
         }
     }
     excess as u64

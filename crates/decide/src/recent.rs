@@ -1,7 +1,7 @@
 //! A bounded map that forgets by time: the room's memory of offenders, good visitors and things
 //! already said.
 
-use model::{Prefix, PrefixEnds, PrefixMap, Timestamp};
+use model::{Prefix, PrefixEnds, PrefixMap, PrefixRows, Timestamp};
 
 /// Keeps at most `max` networks; beyond it the one with the earliest time goes, and is counted.
 #[derive(Clone, Debug)]
@@ -72,14 +72,14 @@ impl<V> Recent<V> {
 
     /// Takes all of `known` in, later ones in place of earlier ones; as [`Recent::set`] for each,
     /// in a fraction of its time and room when nothing was there before.
-    pub(crate) fn restore(&mut self, known: Vec<(Prefix, (Timestamp, V))>) {
+    pub(crate) fn restore(&mut self, known: PrefixRows<(Timestamp, V)>) {
         if !self.entries.is_empty() {
-            for (key, (time, value)) in known {
+            for (key, (time, value)) in known.into_rows() {
                 self.set(key, time, value);
             }
             return;
         }
-        self.entries = PrefixMap::from_iter(known);
+        self.entries = PrefixMap::from(known);
         self.order = self
             .entries
             .iter()

@@ -22,12 +22,14 @@ mod record;
 mod time;
 
 pub use alert::{Alert, AlertEvent, AlertId, EvidenceLine, RawText, Scope};
-pub use decision::{Author, Decision, KnownBan, Measure, Origin, Refusal, RefusalReason, Release, ReleaseReason};
+pub use decision::{
+    Author, Decision, KnownBan, Measure, Origin, Refusal, RefusalReason, Release, ReleaseReason,
+};
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
 pub use host::HostFacts;
 pub use prefix::{Prefix, PrefixError};
-pub use prefix_map::{PrefixEnds, PrefixMap};
+pub use prefix_map::{PrefixEnds, PrefixMap, PrefixRows};
 pub use record::{Batch, FileId, Origin as LineOrigin, Record, RecordMeta, SourceId, SourceInfo};
 pub use time::{Timestamp, TimestampError};

@@ -73,19 +73,70 @@ impl<V> PrefixMap<V> {
     }
 }
 
-/// Of equal networks the last one counts.
 impl<V> FromIterator<(Prefix, V)> for PrefixMap<V> {
     fn from_iter<I: IntoIterator<Item = (Prefix, V)>>(all: I) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for (prefix, value) in all {
-            match prefix.to_number() {
-                Some(number) => v4.push((number, value)),
-                None => v6.push((prefix, value)),
-            }
-        }
+        let mut rows = PrefixRows::default();
+        all.into_iter()
+            .for_each(|(prefix, value)| rows.push(prefix, value));
+        rows.into()
+    }
+}
+
+/// What is to become a [`PrefixMap`]; of equal networks the last one counts.
+#[derive(Clone, Debug)]
+pub struct PrefixRows<V> {
+    v4: Vec<(u64, V)>,
+    v6: Vec<(Prefix, V)>,
+}
+
+impl<V> Default for PrefixRows<V> {
+    fn default() -> Self {
         Self {
-            v4: BTreeMap::from_iter(v4),
-            v6: BTreeMap::from_iter(v6),
+            v4: Vec::new(),
+            v6: Vec::new(),
+        }
+    }
+}
+
+impl<V> PrefixRows<V> {
+    pub fn push(&mut self, prefix: Prefix, value: V) {
+        match prefix.to_number() {
+            Some(number) => self.v4.push((number, value)),
+            None => self.v6.push((prefix, value)),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Prefix, &V)> {
+        let v4 = self.v4.iter().map(|(n, v)| (Prefix::from_number(*n), v));
+        v4.chain(self.v6.iter().map(|(prefix, v)| (*prefix, v)))
+    }
+
+    pub fn into_rows(self) -> impl Iterator<Item = (Prefix, V)> {
+        let v4 = self.v4.into_iter();
+        let v4 = v4.map(|(number, value)| (Prefix::from_number(number), value));
+        v4.chain(self.v6)
+    }
+
+    /// Keeps those that `stays` says yes to.
+    pub fn retain(&mut self, mut stays: impl FnMut(Prefix, &V) -> bool) {
+        self.v4.retain(|(n, v)| stays(Prefix::from_number(*n), v));
+        self.v6.retain(|(prefix, v)| stays(*prefix, v));
+    }
+}
+
+impl<V> From<PrefixRows<V>> for PrefixMap<V> {
+    fn from(rows: PrefixRows<V>) -> Self {
+        Self {
+            v4: BTreeMap::from_iter(rows.v4),
+            v6: BTreeMap::from_iter(rows.v6),
         }
     }
 }

@@ -49,11 +49,10 @@ impl Shield {
         };
         match Firewall::open(options) {
             Ok(mut firewall) => {
-                let monitor = Monitor::open(&firewall).ok();
                 let started_empty = firewall.is_empty().unwrap_or(false);
                 let kernel = Kernel {
                     firewall,
-                    monitor,
+                    monitor: None,
                     behind: false,
                     started_empty,
                 };
@@ -83,7 +82,7 @@ impl Shield {
         self.observing.as_deref()
     }
 
-    /// The monitor's descriptor, for the guard to wait on.
+    /// The monitor's descriptor, for the guard to wait on; there is one after [`Shield::fill`].
     pub(crate) fn monitor(&self) -> Option<BorrowedFd<'_>> {
         use std::os::fd::AsFd as _;
         self.kernel
@@ -103,7 +102,7 @@ impl Shield {
 
     /// Puts every ban in that the kernel lacks; takes nothing out. For the start, when elements
     /// that no ban of ours explains may be bans whose record a crash cut off: the lines that
-    /// caused them are about to be read again.
+    /// caused them are about to be read again. From then on others' changes are watched for.
     pub(crate) fn fill(&mut self, now: Timestamp) -> Result<usize, EnforceError> {
         let Some(kernel) = &mut self.kernel else {
             return Ok(0);
@@ -113,8 +112,13 @@ impl Shield {
             .desired
             .elements()
             .map(|(prefix, until)| (prefix, (until != Timestamp::MAX).then(|| until.since(now))));
-        let count = kernel.firewall.load(&mut elements)?;
-        kernel.behind = false;
+        let loaded = kernel.firewall.load(&mut elements);
+        // Not before: the kernel would prepare a notification of every element, which takes it
+        // longer than putting the element in.
+        kernel.monitor = Monitor::open(&kernel.firewall).ok();
+        let count = loaded?;
+        // What somebody did to the table meanwhile was not seen.
+        kernel.behind = kernel.firewall.ensure()?;
         Ok(count)
     }
 
