@@ -125,8 +125,11 @@ mod tests {
     #[test]
     fn what_is_restored_is_bounded_too() {
         let at = Timestamp::from_seconds;
-        let known = |all: &[(&str, i64)]| -> Vec<_> {
-            all.iter().map(|(key, t)| (p(key), (at(*t), *t))).collect()
+        let known = |all: &[(&str, i64)]| {
+            let mut rows = PrefixRows::default();
+            all.iter()
+                .for_each(|(key, t)| rows.push(p(key), (at(*t), *t)));
+            rows
         };
         let first = [
             ("192.0.2.1", 9),
