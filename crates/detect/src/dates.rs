@@ -72,11 +72,20 @@ pub fn write(date: Date, out: &mut String) {
     let local = date.time.seconds().saturating_add(i64::from(date.offset));
     let (days, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
     let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-    );
+    if (0..=9_999).contains(&year) {
+        two(out, year / 100);
+        two(out, year % 100);
+    } else {
+        let _ = write!(out, "{year:04}");
+    }
+    let clock = [second / 3_600, second / 60 % 60, second % 60];
+    for (mark, number) in ['-', '-', 'T', ':', ':']
+        .into_iter()
+        .zip([month, day].into_iter().chain(clock))
+    {
+        out.push(mark);
+        two(out, number);
+    }
     let nanos = date.time.nanos().rem_euclid(1_000_000_000);
     if nanos != 0 {
         let digits = format!("{nanos:09}");
@@ -88,6 +97,13 @@ pub fn write(date: Date, out: &mut String) {
         let sign = if date.offset < 0 { '-' } else { '+' };
         let minutes = date.offset.unsigned_abs() / 60;
         let _ = write!(out, "{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+    }
+}
+
+/// Every dated line is written anew, so this does not go through `fmt`. `number` has two digits.
+fn two(out: &mut String, number: i64) {
+    for digit in [number / 10, number % 10] {
+        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
     }
 }
 

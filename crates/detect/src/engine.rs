@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::rules::RuleFile;
 use crate::{
-    buckets::{self, Arrival, Buckets, Context, Dating, Full, LineRef, Saved, Scenario},
+    buckets::{self, Arrival, Buckets, Context, Dating, Full, LineRef, Lines, Saved, Scenario},
     data_files,
     enrich::Enrich,
     event::{Event, FieldMap, TimeMode},
     expr::Services,
+    overflow::Overflow,
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
     prefilter::Prefilter,
     rules::RuleKind,
@@ -422,7 +423,8 @@ impl Engine {
 
     /// Makes the event of a new line.
     pub(crate) fn begin(&mut self, record: &Record<'_>, source: &SourceInfo, clock: Clock) {
-        let text = String::from_utf8_lossy(record.text);
+        let text = std::str::from_utf8(record.text)
+            .map_or_else(|_| String::from_utf8_lossy(record.text), Cow::Borrowed);
         if matches!(text, Cow::Owned(_)) {
             self.stats.invalid_utf8 += 1;
         }
@@ -472,7 +474,12 @@ impl Engine {
         if !buckets.is_heard(full, services, symbols, stats) {
             return;
         }
-        let Some(overflow) = buckets.overflow(full, symbols) else {
+        let lines = if self.parsers.judges_overflows() {
+            Lines::Shown
+        } else {
+            Lines::ShownOfBadNews
+        };
+        let Some(overflow) = buckets.overflow(full, symbols, lines) else {
             stats.overflows_sourceless += 1;
             return;
         };
@@ -484,15 +491,22 @@ impl Engine {
         self.parsers
             .run_postoverflow(event, services, symbols, trace);
         trace.overflow(event);
-        let Some(overflow) = event.overflow.as_deref() else {
-            return;
-        };
-        if overflow.whitelisted {
-            stats.overflows_whitelisted += 1;
+        let whitelisted = |overflow: &Box<Overflow>| overflow.whitelisted;
+        if event.overflow.as_ref().is_none_or(whitelisted) {
+            stats.overflows_whitelisted += u64::from(event.overflow.is_some());
             return;
         }
-        stats.alerts += buckets.alerts(full, overflow, symbols, alerts);
-        if overflow.reprocess {
+        let reprocess = event.overflow.as_ref().is_some_and(|o| o.reprocess);
+        // Only who pours the overflow again needs a second copy of it.
+        let overflow = if reprocess {
+            event.overflow.clone()
+        } else {
+            event.overflow.take()
+        };
+        if let Some(overflow) = overflow {
+            stats.alerts += buckets.alerts(full, *overflow, symbols, alerts);
+        }
+        if reprocess {
             self.reprocess(full);
         }
     }

@@ -12,17 +12,14 @@ use std::ops::Range;
 use ::regex_syntax::hir::{Capture, Hir, HirKind, Repetition};
 use memchr::memmem;
 use model::limits;
-use regex_automata::{
-    Input,
-    meta::{self, Cache},
-    util::primitives::NonMaxUsize,
-};
+use regex_automata::{Input, meta, util::primitives::NonMaxUsize};
 
 use crate::{
     literals::{self, AnyOf},
     patterns::Library,
     regex_syntax,
     symbols::{Sym, Symbols},
+    walk::{Back, Slots, Walk, Walked},
 };
 
 /// Bytes of one expanded pattern.
@@ -36,9 +33,19 @@ const NEST_MAX: u32 = 200;
 #[derive(Debug)]
 pub struct Grok {
     regex: meta::Regex,
+    /// Faster, for patterns that allow it.
+    walk: Option<Walk>,
     fields: Vec<(Sym, usize)>,
     required: Option<AnyOf>,
     finders: Vec<memmem::Finder<'static>>,
+}
+
+/// What matching needs besides the text; kept by the caller from one text to the next.
+#[derive(Debug, Default)]
+pub struct Cache {
+    /// Made when the general engine is first asked.
+    regex: Option<Box<meta::Cache>>,
+    stack: Vec<Back>,
 }
 
 /// Why a pattern does not compile.
@@ -84,6 +91,7 @@ impl Grok {
             .map(|text| memmem::Finder::new(text).into_owned());
         let finders: Vec<_> = finders.collect();
         Ok(Self {
+            walk: Walk::new(&hir),
             regex: build(&hir).map_err(|error| expansion.blame(pattern, error))?,
             fields,
             finders: if finders.len() <= FINDERS_MAX {
@@ -96,7 +104,7 @@ impl Grok {
     }
 
     pub fn cache(&self) -> Cache {
-        self.regex.create_cache()
+        Cache::default()
     }
 
     /// The fields a match sets.
@@ -119,19 +127,47 @@ impl Grok {
         if self.fields.is_empty() {
             return false;
         }
+        if let Some(walk) = &self.walk {
+            self.clear(slots);
+            match walk.run(text, slots, &mut cache.stack) {
+                Walked::Unknown => {}
+                walked => {
+                    debug_assert_eq!(
+                        (walked == Walked::Match).then(|| slots.clone()),
+                        self.searched(text, cache),
+                        "the walk and the general engine differ over {text:?}"
+                    );
+                    return walked == Walked::Match;
+                }
+            }
+        }
         let hopeless = !self.finders.is_empty()
             && !self
                 .finders
                 .iter()
                 .any(|finder| finder.find(text.as_bytes()).is_some());
-        if hopeless {
-            return false;
-        }
-        slots.clear();
-        slots.resize(self.regex.captures_len() * 2, None);
+        !hopeless && self.search(text, cache, slots)
+    }
+
+    /// The general engine's captures.
+    fn searched(&self, text: &str, cache: &mut Cache) -> Option<Slots> {
+        let mut slots = Slots::new();
+        self.search(text, cache, &mut slots).then_some(slots)
+    }
+
+    fn search(&self, text: &str, cache: &mut Cache, slots: &mut Slots) -> bool {
+        self.clear(slots);
+        let cache = cache
+            .regex
+            .get_or_insert_with(|| Box::new(self.regex.create_cache()));
         self.regex
             .search_slots_with(cache, &Input::new(text), slots)
             .is_some()
+    }
+
+    fn clear(&self, slots: &mut Slots) {
+        slots.clear();
+        slots.resize(self.regex.captures_len() * 2, None);
     }
 
     /// The fields of the last match and where they stand in its text; `None` is set to `""`.

@@ -34,6 +34,8 @@ pub mod patterns;
 pub mod prefilter;
 pub mod regex_syntax;
 pub mod rules;
+mod scan;
 mod stage_index;
 pub mod symbols;
+mod walk;
 pub mod yaml;

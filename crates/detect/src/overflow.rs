@@ -26,7 +26,7 @@ pub struct Overflow {
     pub scenario: String,
     pub scenario_hash: String,
     /// Keyed by the source's value.
-    pub sources: BTreeMap<String, OverflowSource>,
+    pub sources: BTreeMap<String, Box<OverflowSource>>,
     pub scope: Scope,
     pub events: Vec<AlertEvent>,
     pub events_count: u64,

@@ -8,13 +8,14 @@
 use std::{cell::RefCell, collections::BTreeMap, mem};
 
 use model::{Diagnostic, Scope};
-use regex_automata::{meta::Cache, util::primitives::NonMaxUsize};
+use regex_automata::util::primitives::NonMaxUsize;
 
 use crate::{
     dates,
     enrich::{self, Enrich, Names},
     event::{Event, FieldMap, Span},
     expr::{self, Effect, Env, Expr, Services, Value},
+    grok::Cache,
     nodes::{
         Compiler, GrokStep, Input, Node, NodeSpec, OnSuccess, Source, StashStep, Static, Target,
         Whitelist,
@@ -158,6 +159,11 @@ impl Parsers {
 
     pub fn entries(&self) -> &[ParserEntry] {
         &self.entries
+    }
+
+    /// Whether there are postoverflow parsers.
+    pub(crate) const fn judges_overflows(&self) -> bool {
+        !self.postoverflows.is_empty()
     }
 
     pub const fn stats(&self) -> ParseStats {
@@ -468,6 +474,10 @@ impl Run<'_> {
 
     /// The text of an expression; nothing when it fails or comes to nothing that is text.
     fn value(&mut self, text: &Expr) -> Result<Option<Found>, Abort> {
+        if let Some((map, sym)) = text.field() {
+            let span = self.event.fields(map).find(sym).unwrap_or_default();
+            return Ok(Some(Found::Span(span)));
+        }
         let env = Env::new(self.event, self.symbols, self.services, &self.desk.effects);
         let found = match text.eval(&env) {
             Ok(Value::Text(text)) => match self.event.locate(&text) {

@@ -2,7 +2,7 @@
 //!
 //! For each kind of source a [`Gate`] is worked out from all parsers and scenarios: a condition
 //! over "the line contains this text", necessary for any scenario to accept the line's event or for
-//! any parser to remember something. One Aho-Corasick pass over the line finds the texts. Most
+//! any parser to remember something. One pass over the line finds the texts. Most
 //! lines end here. Leaving out a line must be provably without effect; where nothing can be
 //! proved, every line passes. What the proof rests on:
 //!
@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use hashbrown::HashMap;
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     flow::{Flow, Writer, WriterKind},
     nodes::{GrokStep, Node},
     parse::Parsers,
+    scan::{Memo, SMALL_WORDS, Scanner},
     symbols::{Sym, Symbols},
 };
 
@@ -37,7 +37,7 @@ const PARTS_MAX: usize = 50_000;
 pub struct Prefilter {
     flow: Flow,
     scenarios: Vec<Requirements>,
-    gates: Vec<(BTreeMap<String, String>, Gate)>,
+    gates: Vec<(BTreeMap<String, String>, Gate, Memo)>,
     last: usize,
 }
 
@@ -45,8 +45,10 @@ pub struct Prefilter {
 #[derive(Debug, Default)]
 pub struct Gate {
     /// Nothing: every line passes.
-    automaton: Option<AhoCorasick>,
+    scanner: Option<Scanner>,
     parts: Vec<Part>,
+    /// The texts of each `Part::Any`, as bits, where there are few texts in all.
+    masks: Vec<[u64; SMALL_WORDS]>,
     root: Option<PartId>,
     /// Whether a line without any of the texts passes.
     blank: bool,
@@ -58,7 +60,7 @@ type PartId = u32;
 enum Part {
     Always,
     Never,
-    /// The line contains one of these texts (numbers of the automaton's patterns).
+    /// The line contains one of these texts (by number).
     Any(Vec<u32>),
     All(Vec<PartId>),
     Either(Vec<PartId>),
@@ -87,21 +89,21 @@ impl Prefilter {
         if self
             .gates
             .get(self.last)
-            .is_none_or(|(known, _)| known != labels)
+            .is_none_or(|(known, ..)| known != labels)
         {
-            match self.gates.iter().position(|(known, _)| known == labels) {
+            match self.gates.iter().position(|(known, ..)| known == labels) {
                 Some(found) => self.last = found,
                 None if self.gates.len() >= GATES_MAX => return true,
                 None => {
                     let gate = self.gate(labels, parsers, symbols);
                     self.last = self.gates.len();
-                    self.gates.push((labels.clone(), gate));
+                    self.gates.push((labels.clone(), gate, Memo::default()));
                 }
             }
         }
         self.gates
-            .get(self.last)
-            .is_none_or(|(_, gate)| gate.passes(line))
+            .get_mut(self.last)
+            .is_none_or(|(_, gate, memo)| gate.judge(line, Some(memo)))
     }
 
     /// Works out the gate for sources with these labels.
@@ -132,32 +134,64 @@ impl Prefilter {
 impl Gate {
     /// How many texts are looked for; 0 when every line passes.
     pub fn texts(&self) -> usize {
-        self.automaton.as_ref().map_or(0, AhoCorasick::patterns_len)
+        self.scanner.as_ref().map_or(0, Scanner::len)
     }
 
     pub fn passes(&self, line: &[u8]) -> bool {
-        let (Some(automaton), Some(root)) = (&self.automaton, self.root) else {
+        self.judge(line, None)
+    }
+
+    fn judge(&self, line: &[u8], memo: Option<&mut Memo>) -> bool {
+        let (Some(scanner), Some(root)) = (&self.scanner, self.root) else {
             return true;
         };
-        let mut seen = Seen([0; SEEN_WORDS]);
-        let mut any = false;
-        for found in automaton.find_overlapping_iter(line) {
-            seen.set(found.pattern().as_usize());
-            any = true;
+        match scanner {
+            Scanner::Windows(windows) => {
+                let seen = windows.find(line);
+                match memo {
+                    Some(memo) => memo.judge(&seen, || self.holds_small(root, &seen)),
+                    None => self.holds_small(root, &seen),
+                }
+            }
+            Scanner::Automaton(automaton) => {
+                let mut seen = [0; SEEN_WORDS];
+                let mut any = false;
+                for found in automaton.find_overlapping_iter(line) {
+                    let text = found.pattern().as_usize();
+                    if let Some(word) = seen.get_mut(text / 64) {
+                        *word |= 1 << (text % 64);
+                    }
+                    any = true;
+                }
+                if any {
+                    self.holds(root, &seen)
+                } else {
+                    self.blank
+                }
+            }
         }
-        if any {
-            self.holds(root, &seen)
-        } else {
-            self.blank
+    }
+
+    /// Like `holds`, by the masks.
+    fn holds_small(&self, part: PartId, seen: &[u64; SMALL_WORDS]) -> bool {
+        match self.parts.get(part as usize) {
+            None | Some(Part::Always) => true,
+            Some(Part::Never) => false,
+            Some(Part::Any(_)) => self.masks.get(part as usize).is_none_or(|mask| {
+                let common = mask.iter().zip(seen).map(|(mask, seen)| mask & seen);
+                common.fold(0, |all, word| all | word) != 0
+            }),
+            Some(Part::All(parts)) => parts.iter().all(|part| self.holds_small(*part, seen)),
+            Some(Part::Either(parts)) => parts.iter().any(|part| self.holds_small(*part, seen)),
         }
     }
 
     // Parts refer only to earlier parts, and proofs are of bounded depth.
-    fn holds(&self, part: PartId, seen: &Seen) -> bool {
+    fn holds(&self, part: PartId, seen: &[u64]) -> bool {
         match self.parts.get(part as usize) {
             None | Some(Part::Always) => true,
             Some(Part::Never) => false,
-            Some(Part::Any(texts)) => texts.iter().any(|text| seen.has(*text as usize)),
+            Some(Part::Any(texts)) => texts.iter().any(|text| has(seen, *text as usize)),
             Some(Part::All(parts)) => parts.iter().all(|part| self.holds(*part, seen)),
             Some(Part::Either(parts)) => parts.iter().any(|part| self.holds(*part, seen)),
         }
@@ -166,20 +200,22 @@ impl Gate {
 
 const SEEN_WORDS: usize = TEXTS_MAX / 64;
 
-struct Seen([u64; SEEN_WORDS]);
-
-impl Seen {
-    fn set(&mut self, text: usize) {
-        if let Some(word) = self.0.get_mut(text / 64) {
-            *word |= 1 << (text % 64);
+/// Texts beyond the words are those of large sets, which do not ask for masks.
+fn mask(part: &Part) -> [u64; SMALL_WORDS] {
+    let mut mask = [0_u64; SMALL_WORDS];
+    if let Part::Any(texts) = part {
+        for text in texts {
+            if let Some(word) = mask.get_mut(*text as usize / 64) {
+                *word |= 1 << (text % 64);
+            }
         }
     }
+    mask
+}
 
-    fn has(&self, text: usize) -> bool {
-        self.0
-            .get(text / 64)
-            .is_some_and(|word| word & (1 << (text % 64)) != 0)
-    }
+fn has(seen: &[u64], text: usize) -> bool {
+    seen.get(text / 64)
+        .is_some_and(|word| word & (1 << (text % 64)) != 0)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -227,17 +263,15 @@ impl Proof<'_> {
     fn finish(self, root: PartId) -> Gate {
         let mut texts: Vec<(Vec<u8>, u32)> = self.texts.into_iter().collect();
         texts.sort_by_key(|(_, number)| *number);
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind((texts.len() <= 1_000).then_some(AhoCorasickKind::DFA))
-            .build(texts.iter().map(|(text, _)| text));
+        let texts: Vec<Vec<u8>> = texts.into_iter().map(|(text, _)| text).collect();
         let mut gate = Gate {
-            automaton: automaton.ok(),
+            scanner: Scanner::new(&texts),
+            masks: self.parts.iter().map(mask).collect(),
             parts: self.parts,
             root: Some(root),
             blank: true,
         };
-        gate.blank = gate.holds(root, &Seen([0; SEEN_WORDS]));
+        gate.blank = gate.holds(root, &[0; SEEN_WORDS]);
         gate
     }
 

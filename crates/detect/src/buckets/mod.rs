@@ -39,6 +39,7 @@ use self::{
 pub(crate) use self::{
     expressions::Context,
     key::Key,
+    overflow::Lines,
     packed::{LineRef, Unpacked},
     snapshot::{Saved, encode},
     spec::{Scenario, load},

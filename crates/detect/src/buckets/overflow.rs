@@ -1,10 +1,6 @@
 //! From a full bucket to what postoverflow parsers see, and from that to alerts.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{Alert, AlertEvent, AlertId, EvidenceLine, Prefix, Scope, Timestamp, limits};
 
@@ -16,19 +12,43 @@ use super::{
 use crate::{
     event::FieldMap,
     overflow::{Overflow, OverflowSource},
-    symbols::{Sym, Symbols},
+    symbols::Symbols,
 };
+
+type Sources = BTreeMap<String, Box<OverflowSource>>;
+
+/// Whether an overflow shows the lines that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    Shown,
+    /// Unless it is good news: that is neither recorded nor printed.
+    ShownOfBadNews,
+}
 
 impl Buckets {
     /// What postoverflow parsers and reprocessing scenarios see; `None` when the events name no
     /// usable source.
-    pub(crate) fn overflow(&self, full: &Full, symbols: &Symbols) -> Option<Overflow> {
+    pub(crate) fn overflow(
+        &self,
+        full: &Full,
+        symbols: &Symbols,
+        lines: Lines,
+    ) -> Option<Overflow> {
         let scenario = self.scenarios.get(full.scenario as usize)?;
         let sources = self.sources(full, scenario)?;
         let scope = sources.values().next()?.scope.clone();
         let name = match (sources.len(), sources.keys().next()) {
             (1, Some(value)) => value.clone(),
             (n, _) => format!("{n} sources"),
+        };
+        let is_good = scenario.labels.get("good") == Some(&serde_json::Value::Bool(true));
+        let (events, evidence) = if is_good && lines == Lines::ShownOfBadNews {
+            (Vec::new(), Vec::new())
+        } else {
+            (
+                events(full.queue.iter(), symbols),
+                evidence(full.queue.iter()),
+            )
         };
         let message = format!(
             "{scope} {name} performed '{}' ({} events over {}) at {}",
@@ -42,7 +62,7 @@ impl Buckets {
             scenario_hash: scenario.hash.to_string(),
             sources,
             scope,
-            events: events(full.queue.iter(), symbols),
+            events,
             events_count: full.total,
             first: full.first,
             last: full.last,
@@ -53,7 +73,7 @@ impl Buckets {
             whitelisted: false,
             whitelist_reason: String::new(),
             labels: scenario.labels.clone(),
-            evidence: evidence(full.queue.iter()),
+            evidence,
         })
     }
 
@@ -62,7 +82,7 @@ impl Buckets {
     pub(crate) fn alerts(
         &self,
         full: &Full,
-        overflow: &Overflow,
+        overflow: Overflow,
         symbols: &Symbols,
         alerts: &mut Vec<Alert>,
     ) -> u64 {
@@ -73,54 +93,52 @@ impl Buckets {
             .deciding()
             .and_then(|event| event.identity())
             .unwrap_or_default();
-        for (key, source) in &overflow.sources {
-            let (events, evidence) = if overflow.sources.len() == 1 {
-                (overflow.events.clone(), overflow.evidence.clone())
+        let (sources, common) = common(overflow);
+        let mut common = Some(common);
+        let count = sources.len();
+        for (number, (key, source)) in (1..).zip(sources) {
+            let alert = if number == count {
+                common.take()
             } else {
-                let own = || full.queue.iter().filter(|p| self.names(p, scenario, key));
-                (events(own(), symbols), evidence(own()))
+                common.clone()
             };
-            let parts = [
-                overflow.scenario.as_bytes(),
-                overflow.scenario_hash.as_bytes(),
+            let Some(mut alert) = alert else { break };
+            let source = *source;
+            if count > 1 {
+                let own = || full.queue.iter().filter(|p| self.names(p, scenario, &key));
+                (alert.events, alert.evidence) = (events(own(), symbols), evidence(own()));
+            }
+            alert.id = AlertId::derive(&[
+                alert.rule.as_bytes(),
+                alert.rule_hash.as_bytes(),
                 source.value.as_bytes(),
                 &deciding,
-            ];
-            alerts.push(Alert {
-                id: AlertId::derive(&parts),
-                rule: overflow.scenario.clone(),
-                rule_hash: overflow.scenario_hash.clone(),
-                scope: source.scope.clone(),
-                value: source.value.clone(),
-                address: source.address,
-                // A postoverflow parser may have made a range of an address.
-                range: source
-                    .range
-                    .or_else(|| as_range(&source.scope, &source.value)),
-                first: overflow.first,
-                last: overflow.last,
-                events_count: overflow.events_count,
-                message: overflow.message.clone(),
-                remediation: overflow.remediation,
-                simulated: overflow.simulated,
-                labels: overflow.labels.clone(),
-                events,
-                evidence,
-            });
+            ]);
+            alert.address = source.address;
+            // A postoverflow parser may have made a range of an address.
+            alert.range = source
+                .range
+                .or_else(|| as_range(&source.scope, &source.value));
+            (alert.scope, alert.value) = (source.scope, source.value);
+            alerts.push(alert);
         }
-        overflow.sources.len() as u64
+        count as u64
     }
 
     /// The sources of all events in the queue. `None` when one event has none that is valid, or
     /// when they are not of one scope.
-    fn sources(
-        &self,
-        full: &Full,
-        scenario: &Scenario,
-    ) -> Option<BTreeMap<String, OverflowSource>> {
-        let mut all: BTreeMap<String, OverflowSource> = BTreeMap::new();
+    fn sources(&self, full: &Full, scenario: &Scenario) -> Option<Sources> {
+        let mut all: Sources = BTreeMap::new();
+        let mut last = None;
         for packed in &full.queue {
-            for source in event_sources(&Unpacked::read(packed)?, scenario, &self.notable)? {
+            let event = Unpacked::read(packed)?;
+            // Most buckets hold one source, and every event says the same about it.
+            let facts = (!event.is_overflow()).then(|| (event.scope, self.notable.facts(&event)));
+            if facts.is_some() && facts == last {
+                continue;
+            }
+            last = facts;
+            for source in event_sources(&event, scenario, &self.notable)? {
                 if all
                     .values()
                     .next()
@@ -128,14 +146,7 @@ impl Buckets {
                 {
                     return None;
                 }
-                match all.entry(source.value.clone()) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(source);
-                    }
-                    Entry::Occupied(mut entry) => {
-                        entry.insert(source);
-                    }
-                }
+                all.insert(source.value.clone(), Box::new(source));
             }
         }
         (!all.is_empty()).then_some(all)
@@ -146,6 +157,39 @@ impl Buckets {
             Unpacked::read(packed).and_then(|event| event_sources(&event, scenario, &self.notable));
         sources.is_some_and(|sources| sources.iter().any(|source| source.value == key))
     }
+}
+
+/// The sources of an overflow, and what the alerts about them have in common: all lines if there
+/// is one source, none if there are several.
+fn common(overflow: Overflow) -> (Sources, Alert) {
+    let is_single = overflow.sources.len() == 1;
+    let alert = Alert {
+        id: AlertId::from_bytes([0; 16]),
+        rule: overflow.scenario,
+        rule_hash: overflow.scenario_hash,
+        scope: overflow.scope,
+        value: String::new(),
+        address: None,
+        range: None,
+        first: overflow.first,
+        last: overflow.last,
+        events_count: overflow.events_count,
+        message: overflow.message,
+        remediation: overflow.remediation,
+        simulated: overflow.simulated,
+        labels: overflow.labels,
+        events: if is_single {
+            overflow.events
+        } else {
+            Vec::new()
+        },
+        evidence: if is_single {
+            overflow.evidence
+        } else {
+            Vec::new()
+        },
+    };
+    (overflow.sources, alert)
 }
 
 fn event_sources(
@@ -161,14 +205,15 @@ fn event_sources(
                 .collect(),
         );
     }
-    let field = |(map, sym): (FieldMap, Sym)| event.field(map, sym).filter(|v| !v.is_empty());
     match &scenario.scope {
         Scope::Ip | Scope::Range => {
-            let text = field(notable.address)?;
+            let facts = notable.facts(event);
+            let text = facts.address?;
             let address: IpAddr = text.parse().ok()?;
             // A declared range that cannot be read is an error, not an absence.
-            let range: Option<Prefix> = field(notable.range)
-                .or_else(|| field(notable.range_meta))
+            let range: Option<Prefix> = facts
+                .range
+                .or(facts.range_meta)
                 .map(str::parse)
                 .transpose()
                 .ok()?;
@@ -177,15 +222,15 @@ fn event_sources(
                 (Scope::Range, None) => range.map(network).unwrap_or_default(),
                 _ => text.to_owned(),
             };
-            let number = field(notable.as_number).or_else(|| field(notable.as_number_alias));
+            let number = facts.as_number.or(facts.as_number_alias);
             (!value.is_empty()).then(|| {
                 vec![OverflowSource {
                     scope: scenario.scope.clone(),
                     address: Some(address.to_canonical()),
                     range: range.or_else(|| as_range(&scenario.scope, &value)),
                     as_number: number.unwrap_or_default().to_owned(),
-                    as_name: field(notable.as_name).unwrap_or_default().to_owned(),
-                    country: field(notable.country).unwrap_or_default().to_owned(),
+                    as_name: facts.as_name.unwrap_or_default().to_owned(),
+                    country: facts.country.unwrap_or_default().to_owned(),
                     value,
                 }]
             })
@@ -244,7 +289,7 @@ fn events<'a>(
     symbols: &Symbols,
 ) -> Vec<AlertEvent> {
     let mut room = limits::ALERT_EVENTS_BYTES_MAX;
-    let mut events = Vec::new();
+    let mut events = Vec::with_capacity(queue.size_hint().0);
     for event in queue.rev().filter_map(|packed| Unpacked::read(packed)) {
         // A counted overflow has no meta of its own.
         if event.is_overflow() {
@@ -273,9 +318,8 @@ fn events<'a>(
 /// The last raw lines.
 fn evidence<'a>(queue: impl DoubleEndedIterator<Item = &'a Packed>) -> Vec<EvidenceLine> {
     let last = queue.rev().take(limits::EVIDENCE_LINES_MAX);
-    let mut lines: Vec<_> = last
-        .filter_map(|packed| Unpacked::read(packed)?.evidence())
-        .collect();
+    let mut lines = Vec::with_capacity(last.size_hint().0);
+    lines.extend(last.filter_map(|packed| Unpacked::read(packed)?.evidence()));
     lines.reverse();
     lines
 }

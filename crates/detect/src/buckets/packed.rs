@@ -132,7 +132,7 @@ fn put_line(to: &mut Vec<u8>, source: &str, origin: &LineOrigin, received: Times
 
 fn put_fields(to: &mut Vec<u8>, parts: &Parts<'_>) {
     let mut put = |map: FieldMap, sym: Sym, value: &str| {
-        put_varint(to, u64::from(sym.number()) << 2 | map_number(map));
+        put_varint(to, head((map, sym)));
         let kept = value.floor_char_boundary(limits::QUEUED_FIELD_BYTES_MAX);
         put_bytes(to, value.get(..kept).unwrap_or(value).as_bytes());
     };
@@ -237,9 +237,15 @@ impl<'a> Unpacked<'a> {
     }
 
     pub(crate) fn field(&self, map: FieldMap, sym: Sym) -> Option<&'a str> {
-        self.fields()
-            .find(|(m, s, _)| *m == map && *s == sym.number())
-            .map(|(_, _, text)| text)
+        let wanted = head((map, sym));
+        let mut from = self.fields;
+        loop {
+            let head = from.varint()?;
+            let value = from.bytes()?;
+            if head == wanted {
+                return std::str::from_utf8(value).ok();
+            }
+        }
     }
 
     pub(crate) const fn is_overflow(&self) -> bool {
@@ -405,11 +411,6 @@ pub(crate) fn notable(symbols: &mut Symbols) -> Notable {
     let address = (FieldMap::Meta, symbols.intern("source_ip"));
     Notable {
         extra: [as_number, as_number_alias, as_name, country, range],
-        as_number,
-        as_number_alias,
-        as_name,
-        country,
-        range,
         range_meta,
         address,
     }
@@ -418,13 +419,50 @@ pub(crate) fn notable(symbols: &mut Symbols) -> Notable {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notable {
     pub(crate) extra: [(FieldMap, Sym); 5],
-    pub(crate) as_number: (FieldMap, Sym),
-    pub(crate) as_number_alias: (FieldMap, Sym),
-    pub(crate) as_name: (FieldMap, Sym),
-    pub(crate) country: (FieldMap, Sym),
-    pub(crate) range: (FieldMap, Sym),
     pub(crate) range_meta: (FieldMap, Sym),
     pub(crate) address: (FieldMap, Sym),
+}
+
+/// What one event says about its source. An empty field says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts<'a> {
+    pub(crate) as_number: Option<&'a str>,
+    pub(crate) as_number_alias: Option<&'a str>,
+    pub(crate) as_name: Option<&'a str>,
+    pub(crate) country: Option<&'a str>,
+    pub(crate) range: Option<&'a str>,
+    pub(crate) range_meta: Option<&'a str>,
+    pub(crate) address: Option<&'a str>,
+}
+
+impl Notable {
+    /// Reads them all in one pass.
+    pub(crate) fn facts<'a>(&self, event: &Unpacked<'a>) -> Facts<'a> {
+        let [as_number, as_number_alias, as_name, country, range] = self.extra.map(head);
+        let (range_meta, address) = (head(self.range_meta), head(self.address));
+        let mut facts = Facts::default();
+        let mut from = event.fields;
+        while let (Some(field), Some(value)) = (from.varint(), from.bytes()) {
+            let fact = match field {
+                n if n == address => &mut facts.address,
+                n if n == range_meta => &mut facts.range_meta,
+                n if n == range => &mut facts.range,
+                n if n == country => &mut facts.country,
+                n if n == as_number => &mut facts.as_number,
+                n if n == as_number_alias => &mut facts.as_number_alias,
+                n if n == as_name => &mut facts.as_name,
+                _ => continue,
+            };
+            if fact.is_none() && !value.is_empty() {
+                *fact = std::str::from_utf8(value).ok();
+            }
+        }
+        facts
+    }
+}
+
+fn head((map, sym): (FieldMap, Sym)) -> u64 {
+    u64::from(sym.number()) << 2 | map_number(map)
 }
 
 #[cfg(test)]
@@ -437,7 +475,7 @@ mod tests {
         let mut event = Event::default();
         event.reset("line");
         event.set_field(FieldMap::Meta, symbols.intern("source_ip"), "192.0.2.1");
-        event.set_field(FieldMap::Enriched, notable.country.1, "FR");
+        event.set_field(FieldMap::Enriched, notable.extra[3].1, "FR");
         event.set_field(FieldMap::Enriched, symbols.intern("other"), "x");
         event.set_field(FieldMap::Parsed, symbols.intern("pid"), "7");
         let line = LineRef::Record {

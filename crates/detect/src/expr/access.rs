@@ -102,7 +102,9 @@ pub(super) fn get<'a>(
             .iter()
             .find(|(key, _)| **key == *name)
             .map(|(_, value)| value.clone()),
-        Map::Sources(sources) => sources.get(name).map(|s| Value::View(View::Source(s))),
+        Map::Sources(sources) => sources
+            .get(name)
+            .map(|s| Value::View(View::Source(s.as_ref()))),
         Map::Strings(map) => map.get(name).map(|text| Value::text(text)),
         Map::Tree(map) => map.get(name).map(Value::from_json),
         Map::Unmarshaled(event) => match event.unmarshaled.get(name)? {
@@ -133,7 +135,7 @@ pub(super) fn entries<'a>(env: &Env<'a>, map: &Map<'a>) -> Vec<(Text<'a>, Value<
         Map::Shared(entries, _) => entries.to_vec(),
         Map::Sources(sources) => sources
             .iter()
-            .map(|(k, s)| (Text::Borrowed(k), Value::View(View::Source(s))))
+            .map(|(k, s)| (Text::Borrowed(k), Value::View(View::Source(s.as_ref()))))
             .collect(),
         Map::Strings(map) => map
             .iter()

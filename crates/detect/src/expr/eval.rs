@@ -124,6 +124,10 @@ impl<'e, 'a> Machine<'e, 'a> {
         match node {
             Node::ContainsText(parts) => {
                 let (left, finder) = &**parts;
+                if let Some(left) = self.direct(left)? {
+                    self.spend_search(left.len())?;
+                    return Ok(finder.find(left.as_bytes()).is_some());
+                }
                 let Some(left) = self.text_or_nil(left, "contains")? else {
                     return Ok(false);
                 };
@@ -131,14 +135,24 @@ impl<'e, 'a> Machine<'e, 'a> {
                 Ok(finder.find(left.as_bytes()).is_some())
             }
             Node::StartsWithText(parts) => {
+                if let Some(left) = self.direct(&parts.0)? {
+                    return Ok(left.as_bytes().starts_with(parts.1.as_bytes()));
+                }
                 let left = self.text_or_nil(&parts.0, "startsWith")?;
                 Ok(left.is_some_and(|left| left.starts_with(&*parts.1)))
             }
             Node::EndsWithText(parts) => {
+                if let Some(left) = self.direct(&parts.0)? {
+                    return Ok(left.as_bytes().ends_with(parts.1.as_bytes()));
+                }
                 let left = self.text_or_nil(&parts.0, "endsWith")?;
                 Ok(left.is_some_and(|left| left.ends_with(&*parts.1)))
             }
             Node::Matches(parts) => {
+                if let Some(left) = self.direct(&parts.0)? {
+                    self.spend(1 + left.len() / 64)?;
+                    return Ok(parts.1.is_match(left));
+                }
                 let Some(left) = self.text_or_nil(&parts.0, "matches")? else {
                     return Ok(false);
                 };
@@ -171,6 +185,17 @@ impl<'e, 'a> Machine<'e, 'a> {
                 other => Err(EvalError::NotBool { got: other.kind() }),
             },
         }
+    }
+
+    /// The text of what is one field, without making a value of it; paid for like one.
+    fn direct(&mut self, node: &Node) -> Result<Option<&'a str>, EvalError> {
+        let text = match node {
+            Node::Field(map, sym) => self.env.event.field(*map, *sym),
+            Node::Line => self.env.event.line(),
+            _ => return Ok(None),
+        };
+        self.spend(1)?;
+        Ok(Some(text))
     }
 
     /// A side of a text operator: nil makes the operator false, other non-text is an error.

@@ -232,6 +232,14 @@ impl Expr {
         eval::Machine::new(env).test(&self.program.root)
     }
 
+    /// The field, when the expression is nothing but one.
+    pub const fn field(&self) -> Option<(FieldMap, Sym)> {
+        match &self.program.root {
+            node::Node::Field(map, sym) => Some((*map, *sym)),
+            _ => None,
+        }
+    }
+
     pub fn source(&self) -> &str {
         &self.source
     }

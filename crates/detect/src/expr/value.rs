@@ -131,7 +131,7 @@ pub enum Map<'a> {
     QueueFields(&'a dyn QueueView, usize, FieldMap),
     QueueUnmarshaled(&'a dyn QueueView, usize),
     Shared(Arc<[(Text<'a>, Value<'a>)]>, Missing),
-    Sources(&'a BTreeMap<String, OverflowSource>),
+    Sources(&'a BTreeMap<String, Box<OverflowSource>>),
     Strings(&'a BTreeMap<String, String>),
     Tree(&'a BTreeMap<String, Json>),
     Unmarshaled(&'a Event),

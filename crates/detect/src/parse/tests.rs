@@ -344,7 +344,7 @@ fn overflow(addr: &str) -> Overflow {
     Overflow {
         scenario: "test/bf".to_owned(),
         scenario_hash: String::new(),
-        sources: [(addr.to_owned(), source)].into(),
+        sources: [(addr.to_owned(), Box::new(source))].into(),
         scope: Scope::Ip,
         events: Vec::new(),
         events_count: 1,

@@ -102,7 +102,7 @@ impl World {
         self.event.overflow = Some(Box::new(Overflow {
             scenario: "test/ssh-bf".into(),
             scenario_hash: String::new(),
-            sources: BTreeMap::from([("192.0.2.7".to_owned(), source)]),
+            sources: BTreeMap::from([("192.0.2.7".to_owned(), Box::new(source))]),
             scope: Scope::Ip,
             events: vec![AlertEvent {
                 time: self.event.time,
