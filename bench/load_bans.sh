@@ -8,17 +8,21 @@ usage() {
     cat <<'T'
 usage: bench/load_bans.sh [--bans N] [--singles N] [--interval] [--seed N] [--timeout S]
 Loads the same N (default 1000000) random IPv4 addresses, each with a timeout of 4 h, with
-  posse         the program's own way at start: desired set, then netlink batches
-                (bench/load_bans, built here with cargo; the store is not in it)
-  nft           nft -f FILE into a set of the same make (hash, timeout, gc-interval 60s)
+  posse         posse run on a state folder whose ledger has these bans, on an empty kernel: from
+                the start of the process to its word that all are in force; singles by lines of a
+                log, from the write of the line to the kernel's notification
+  posse-kernel  the crate enforce alone: desired set, then netlink batches (bench/load_bans);
+                singles within its process
+  nft           nft -f FILE into a set of the same make (hash, timeout, gc-interval 60s); singles
+                one process each, as a tool that calls it would, clocked from outside
   nft-interval  only with --interval: a set with flags interval, as some tools make; a single
                 ban into it then takes longer than most will wait
-and then --singles (100; interval: 3) bans one at a time: posse within its process, nft as a tool
-that calls it would, one process each, clocked from outside. A sample of 100 is looked up in the
+and then --singles (100; interval: 3) bans one at a time. A sample of 100 is looked up in the
 kernel afterwards. A single that takes longer than --timeout (60) seconds is cut off and marked ">".
 Needs root (own namespaces), python3, time, util-linux, iproute2, nftables, cargo
 (apt-get install python3 time util-linux iproute2 nftables; https://rustup.rs), and about 2 GiB
-of memory (interval: 3 GiB). $LOAD_BANS names a ready binary to use instead of building one.
+of memory (interval: 3 GiB) and 1 GiB of disk in $TMPDIR. $POSSE, $LOAD_BANS and $FILL_BANS name
+ready binaries to use instead of built ones.
 T
 }
 
@@ -47,7 +51,21 @@ if [ -z "${POSSE_BENCH_INSIDE:-}" ]; then
             --target-dir "$target" >&2; then
             export LOAD_BANS=$target/release/load_bans
         else
-            skip "posse: bench/load_bans does not build; LOAD_BANS may name a built one"
+            skip "posse-kernel: bench/load_bans does not build; LOAD_BANS may name a built one"
+        fi
+    fi
+    POSSE=$(find_posse)
+    export POSSE
+    [ -n "$POSSE" ] || skip "posse: no binary; build it (cargo build --release) or set POSSE"
+    if [ -n "$POSSE" ] && [ -z "${FILL_BANS:-}" ]; then
+        need cargo rustup
+        say "building the example fill_bans of crates/store"
+        target=${CARGO_TARGET_DIR:-$here/../target}
+        if cargo build --quiet --release --manifest-path "$here/../Cargo.toml" -p store \
+            --example fill_bans --target-dir "$target" >&2; then
+            export FILL_BANS=$target/release/examples/fill_bans
+        else
+            skip "posse: fill_bans does not build; FILL_BANS may name a built one"
         fi
     fi
     enter_namespaces "${arguments[@]}"
@@ -103,9 +121,20 @@ for name, flags in (("nft", "timeout; gc-interval 60s"), ("nft-interval", "inter
             out.write(f"add element inet bench bans {{ {items} }}\n")
 P
 
-if [ -n "${LOAD_BANS:-}" ]; then
-    measure posse "$LOAD_BANS" "$WORK/addresses" "$singles"
+if [ -n "${POSSE:-}" ] && [ -n "${FILL_BANS:-}" ]; then
+    ip link set lo up
+    say "posse: writing $bans bans to a ledger"
+    "$FILL_BANS" "$WORK/state" "$bans" "$WORK/addresses" 2>/dev/null
+    say "posse: starting on it"
+    "$here/load_store.py" "$POSSE" "$WORK/state" "$WORK/auth.log" --singles "$singles" \
+        --seed "$seed" >"$WORK/posse.json"
     count posse ban4 posse
+    nft flush ruleset
+    rm -rf "$WORK/state"
+fi
+if [ -n "${LOAD_BANS:-}" ]; then
+    measure posse-kernel "$LOAD_BANS" "$WORK/addresses" "$singles"
+    count posse ban4 posse-kernel
     nft flush ruleset
 fi
 measure nft nft -f "$WORK/nft.nft"
@@ -121,36 +150,53 @@ python3 - "$bans" "$WORK" <<'P'
 import json, os, statistics, sys
 bans, work = int(sys.argv[1]), sys.argv[2]
 rows = {}
-for name in ("posse", "nft", "nft-interval"):
+for name in ("posse", "posse-kernel", "nft", "nft-interval"):
     try:
         costs = json.load(open(f"{work}/{name}.json"))
     except (FileNotFoundError, ValueError):
         continue
-    load, cut = costs["wall_s"], ""
+    cut = ""
     if name == "posse":
+        times, load = costs["singles_ms"], costs["load_s"]
+    elif name == "posse-kernel":
         told = json.loads(open(f"{work}/{name}.out").read() or "{}")
         times, load = told.get("singles_ms", []), told.get("load_s", 0)
     else:
         each = [json.loads(line) for line in open(f"{work}/{name}.singles")]
-        times = [one["wall_s"] * 1e3 for one in each]
+        times, load = [one["wall_s"] * 1e3 for one in each], costs["wall_s"]
         cut = ">" if any(one["exit"] == 124 for one in each) else ""
     held = open(f"{work}/{name}.count").read().strip() if name != "nft-interval" else "-"
     rows[name] = (load, costs, held, cut, times)
 if not rows:
     sys.exit("nothing was measured")
+
+
+def rank(times, share):
+    return sorted(times)[max(0, -(-share * len(times) // 100) - 1)] if times else 0
+
+
 base = rows.get("posse")
 print(f"\n{bans} bans; load average at the end {os.getloadavg()[0]:.2f}; singles in milliseconds")
-head = ("way", "sample", "load s", "wall s", "CPU s", "RSS MiB", "load/posse", "single p50",
+head = ("way", "sample", "load s", "CPU s", "RSS MiB", "load/posse", "RSS/posse", "single p50",
         "p99", "p50/posse")
-print("{:13}{:>10}{:>8}{:>8}{:>8}{:>9}{:>12}{:>12}{:>10}{:>11}".format(*head))
+print("{:13}{:>10}{:>8}{:>8}{:>9}{:>12}{:>11}{:>12}{:>10}{:>11}".format(*head))
 for name, (load, costs, held, cut, times) in rows.items():
-    p50 = statistics.median(times) if times else 0
-    p99 = sorted(times)[max(0, -(-99 * len(times) // 100) - 1)] if times else 0
-    ratios = ("-", "-")
+    p50 = rank(times, 50)
+    ratios = ["-"] * 3
     if base and base[0] and base[4]:
-        ratios = f"{load / base[0]:.1f}x", f"{cut}{p50 / statistics.median(base[4]):.0f}x"
-    print(f"{name:13}{held:>10}{load:>8.2f}{costs['wall_s']:>8.2f}{costs['cpu_s']:>8.2f}"
-          f"{costs['rss_mib']:>9.1f}{ratios[0]:>12}{cut + format(p50, '.3f'):>12}{p99:>10.3f}"
-          f"{ratios[1]:>11}")
-print('\n"load s": for posse from opening the socket to the last answer, for nft the whole process')
+        ratios = (f"{load / base[0]:.1f}x", f"{costs['rss_mib'] / base[1]['rss_mib']:.1f}x",
+                  f"{cut}{p50 / rank(base[4], 50):.2f}x")
+    print(f"{name:13}{held:>10}{load:>8.2f}{costs['cpu_s']:>8.2f}{costs['rss_mib']:>9.1f}"
+          f"{ratios[0]:>12}{ratios[1]:>11}{cut + format(p50, '.3f'):>12}{rank(times, 99):>10.3f}"
+          f"{ratios[2]:>11}")
+print('\n"load s": for posse from its start to its word that all are in force, for posse-kernel from'
+      '\nopening the socket to the last answer, for nft the whole process')
+if base:
+    costs = base[1]
+    own = costs["ban_ms"]
+    print(f"posse: from its decision to the kernel's answer p50 {rank(own, 50):.3f} ms, p99 "
+          f"{rank(own, 99):.3f} ms; {costs['missing']} of {len(own) + costs['missing']} missing;"
+          f"\n{costs['rss_after_mib']:.1f} MiB resident after the load; "
+          f"{costs['idle_cpu_s']:.2f} s of processor time in 5 idle seconds; "
+          f"stop took {costs['stop_s']:.1f} s")
 P
