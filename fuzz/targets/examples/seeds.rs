@@ -85,6 +85,11 @@ const GROKS: &[&str] = &[
     "\\[%{HTTPDATE:t}\\] [[:alpha:]\\d_]+\\b\\Qa.b\\E %{GREEDYDATA:rest}",
     "%{LOOP:l}\nLOOP a%{LOOP}",
     "(?P<a>x)|(?i)%{WORD:w}(?:é|ſ)+\n\néſW K",
+    "^%{WORD:a}:? ?(?:%{INT:b}|%{NOTSPACE:c})(?: \\[%{POSINT:d}\\])*$\n\nab: 12 [3] [4]\nab x",
+    "^(?:a+?b*){0,3}%{GREEDYDATA:r}(x|y)?$\n\naabab rest x\nabb",
+    "^%{TIMESTAMP_ISO8601:t} %{DATA:m}(?i: FROM %{IPV6:i})?$\n\n\
+     2026-11-21T20:15:00Z text from 2001:db8::1",
+    "^[^\\]]*\\]%{SPACE}(é|[α-ω]{2,})%{NUMBER:n}\\b\n\n[x] αβ4.5\n] é7",
 ];
 
 const EXPRESSIONS: &[&str] = &[
