@@ -200,6 +200,31 @@ impl Gate {
 
 const SEEN_WORDS: usize = TEXTS_MAX / 64;
 
+/// Puts first, in each part, what most likely settles it: long texts are rare, so what asks for
+/// them is likely false.
+fn quick_first(mut parts: Vec<Part>, texts: &[Vec<u8>]) -> Vec<Part> {
+    let mut rarity: Vec<usize> = Vec::with_capacity(parts.len());
+    for part in &mut parts {
+        let of = |part: &PartId| rarity.get(*part as usize).copied().unwrap_or(0);
+        let length = |text: &u32| texts.get(*text as usize).map_or(0, Vec::len);
+        let rare = match part {
+            Part::Always => 0,
+            Part::Never => usize::MAX,
+            Part::Any(texts) => texts.iter().map(length).min().unwrap_or(usize::MAX),
+            Part::All(parts) => {
+                parts.sort_by_key(|part| std::cmp::Reverse(of(part)));
+                parts.first().map_or(0, of)
+            }
+            Part::Either(parts) => {
+                parts.sort_by_key(of);
+                parts.first().map_or(usize::MAX, of)
+            }
+        };
+        rarity.push(rare);
+    }
+    parts
+}
+
 /// Texts beyond the words are those of large sets, which do not ask for masks.
 fn mask(part: &Part) -> [u64; SMALL_WORDS] {
     let mut mask = [0_u64; SMALL_WORDS];
@@ -267,7 +292,7 @@ impl Proof<'_> {
         let mut gate = Gate {
             scanner: Scanner::new(&texts),
             masks: self.parts.iter().map(mask).collect(),
-            parts: self.parts,
+            parts: quick_first(self.parts, &texts),
             root: Some(root),
             blank: true,
         };

@@ -153,15 +153,26 @@ fn set(seen: &mut [u64], text: usize) {
     }
 }
 
-/// Judgements on what lines contain. Lines are few kinds, so most are judged by memory.
+/// Judgements on what lines contain. Lines are of few kinds, so most are judged by memory. Each
+/// kind has a few places where it may be kept, lest two that meet drive each other out.
 #[derive(Debug)]
-pub(crate) struct Memo(Vec<Option<([u64; SMALL_WORDS], bool)>>);
+pub(crate) struct Memo {
+    places: Vec<[Option<Judged>; WAYS]>,
+    /// Which place of a full set goes next.
+    next: usize,
+}
 
-const MEMO_LEN: usize = 512;
+type Judged = ([u64; SMALL_WORDS], bool);
+
+const WAYS: usize = 4;
+const MEMO_SETS: usize = 128;
 
 impl Default for Memo {
     fn default() -> Self {
-        Self(vec![None; MEMO_LEN])
+        Self {
+            places: vec![[None; WAYS]; MEMO_SETS],
+            next: 0,
+        }
     }
 }
 
@@ -173,17 +184,18 @@ impl Memo {
     ) -> bool {
         let mix = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let hash = seen.iter().fold(0, mix) >> 32;
-        let Some(kept) = self.0.get_mut(hash as usize % MEMO_LEN) else {
+        let Some(set) = self.places.get_mut(hash as usize % MEMO_SETS) else {
             return judge();
         };
-        match kept {
-            Some((known, holds)) if known == seen => *holds,
-            _ => {
-                let holds = judge();
-                *kept = Some((*seen, holds));
-                holds
-            }
+        if let Some((_, holds)) = set.iter().flatten().find(|(known, _)| known == seen) {
+            return *holds;
         }
+        let holds = judge();
+        self.next = (self.next + 1) % WAYS;
+        if let Some(place) = set.get_mut(self.next) {
+            *place = Some((*seen, holds));
+        }
+        holds
     }
 }
 

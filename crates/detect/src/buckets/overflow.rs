@@ -1,6 +1,6 @@
 //! From a full bucket to what postoverflow parsers see, and from that to alerts.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
 
 use model::{Alert, AlertEvent, AlertId, EvidenceLine, Prefix, Scope, Timestamp, limits};
 
@@ -10,6 +10,7 @@ use super::{
     spec::Scenario,
 };
 use crate::{
+    dates::{self, Date},
     event::FieldMap,
     overflow::{Overflow, OverflowSource},
     symbols::Symbols,
@@ -50,13 +51,15 @@ impl Buckets {
                 evidence(full.queue.iter()),
             )
         };
-        let message = format!(
-            "{scope} {name} performed '{}' ({} events over {}) at {}",
+        let mut message = String::with_capacity(160);
+        let _ = write!(
+            message,
+            "{scope} {name} performed '{}' ({} events over {}) at ",
             scenario.name,
             full.total,
             span(full.time.since(full.first)),
-            go_time(full.last),
         );
+        put_go_time(full.last, &mut message);
         Some(Overflow {
             scenario: scenario.name.to_string(),
             scenario_hash: scenario.hash.to_string(),
@@ -333,10 +336,33 @@ fn span(duration: Duration) -> String {
 }
 
 /// As Go prints a time: `2026-11-21 17:53:04.63 +0000 UTC`.
-fn go_time(time: Timestamp) -> String {
-    let text = time.to_string();
-    format!(
-        "{} +0000 UTC",
-        text.trim_end_matches('Z').replacen('T', " ", 1)
-    )
+fn put_go_time(time: Timestamp, to: &mut String) {
+    let start = to.len();
+    dates::write(Date { time, offset: 0 }, to);
+    if let Some(at) = to.get(start..).and_then(|text| text.find('T')) {
+        to.replace_range(start + at..=start + at, " ");
+    }
+    to.truncate(to.trim_end_matches('Z').len());
+    to.push_str(" +0000 UTC");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_go_prints_them() {
+        for (nanos, expected) in [
+            (0, "1970-01-01 00:00:00 +0000 UTC"),
+            (-1, "1969-12-31 23:59:59.999999999 +0000 UTC"),
+            (
+                1_795_283_584_630_000_000,
+                "2026-11-21 17:53:04.63 +0000 UTC",
+            ),
+        ] {
+            let mut text = String::from("at T ");
+            put_go_time(Timestamp::from_nanos(nanos), &mut text);
+            assert_eq!(text.strip_prefix("at T "), Some(expected));
+        }
+    }
 }
