@@ -42,6 +42,8 @@ use crate::{
 const NAP: Duration = Duration::from_secs(1);
 /// Pause between looks at the control bell when no source is left.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long a stop waits for the record.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Least journal that is worth a new snapshot.
 const JOURNAL_BYTES: u64 = 8 << 20;
 /// Against changes that no notification told of.
@@ -375,22 +377,17 @@ impl Guard {
     fn stop(mut self, reason: &str) {
         let now = clock::now();
         self.snapshot();
-        self.recorder.offer(vec![Entry::Stop(Stop {
+        let stop = Entry::Stop(Stop {
             at: now,
             reason: reason.to_owned(),
-        })]);
+        });
         self.feed.finish();
-        // A control client that still waits for its record holds the recorder a moment longer.
-        let mut recorder = self.recorder;
-        for _ in 0..200 {
-            match Arc::try_unwrap(recorder) {
-                Ok(last) => {
-                    last.stop();
-                    return;
-                }
-                Err(shared) => recorder = shared,
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        // The last entry is on disk when all before it are; a disk that is full must not keep us.
+        let (done, wait) = crossbeam_channel::bounded(1);
+        let recorder = self.recorder;
+        std::thread::spawn(move || done.send(recorder.record_and_wait(vec![stop]).is_ok()));
+        if wait.recv_timeout(LAST_WORDS).is_err() {
+            eprintln!("posse: stopped before everything was recorded");
         }
     }
 }
