@@ -27,6 +27,7 @@ pub mod expr;
 mod flow;
 pub mod grok;
 pub mod literals;
+mod network;
 pub mod nodes;
 pub mod overflow;
 pub mod parse;

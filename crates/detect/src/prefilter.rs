@@ -18,9 +18,10 @@ use crate::{
     event::FieldMap,
     expr::Requirements,
     flow::{Flow, Writer, WriterKind},
+    network::{Input, Network, Tally},
     nodes::{GrokStep, Node},
     parse::Parsers,
-    scan::{Memo, SMALL_WORDS, Scanner},
+    scan::Scanner,
     symbols::{Sym, Symbols},
 };
 
@@ -37,7 +38,7 @@ const PARTS_MAX: usize = 50_000;
 pub struct Prefilter {
     flow: Flow,
     scenarios: Vec<Requirements>,
-    gates: Vec<(BTreeMap<String, String>, Gate, Memo)>,
+    gates: Vec<(BTreeMap<String, String>, Gate, Tally)>,
     last: usize,
 }
 
@@ -46,12 +47,7 @@ pub struct Prefilter {
 pub struct Gate {
     /// Nothing: every line passes.
     scanner: Option<Scanner>,
-    parts: Vec<Part>,
-    /// The texts of each `Part::Any`, as bits, where there are few texts in all.
-    masks: Vec<[u64; SMALL_WORDS]>,
-    root: Option<PartId>,
-    /// Whether a line without any of the texts passes.
-    blank: bool,
+    network: Network,
 }
 
 type PartId = u32;
@@ -97,13 +93,13 @@ impl Prefilter {
                 None => {
                     let gate = self.gate(labels, parsers, symbols);
                     self.last = self.gates.len();
-                    self.gates.push((labels.clone(), gate, Memo::default()));
+                    self.gates.push((labels.clone(), gate, Tally::default()));
                 }
             }
         }
         self.gates
             .get_mut(self.last)
-            .is_none_or(|(_, gate, memo)| gate.judge(line, Some(memo)))
+            .is_none_or(|(_, gate, tally)| gate.judge(line, tally))
     }
 
     /// Works out the gate for sources with these labels.
@@ -138,109 +134,45 @@ impl Gate {
     }
 
     pub fn passes(&self, line: &[u8]) -> bool {
-        self.judge(line, None)
+        self.judge(line, &mut Tally::default())
     }
 
-    fn judge(&self, line: &[u8], memo: Option<&mut Memo>) -> bool {
-        let (Some(scanner), Some(root)) = (&self.scanner, self.root) else {
+    fn judge(&self, line: &[u8], tally: &mut Tally) -> bool {
+        let Some(scanner) = &self.scanner else {
             return true;
         };
-        match scanner {
-            Scanner::Windows(windows) => {
-                let seen = windows.find(line);
-                match memo {
-                    Some(memo) => memo.judge(&seen, || self.holds_small(root, &seen)),
-                    None => self.holds_small(root, &seen),
-                }
-            }
-            Scanner::Automaton(automaton) => {
-                let mut seen = [0; SEEN_WORDS];
-                let mut any = false;
-                for found in automaton.find_overlapping_iter(line) {
-                    let text = found.pattern().as_usize();
-                    if let Some(word) = seen.get_mut(text / 64) {
-                        *word |= 1 << (text % 64);
-                    }
-                    any = true;
-                }
-                if any {
-                    self.holds(root, &seen)
-                } else {
-                    self.blank
-                }
-            }
-        }
-    }
-
-    /// Like `holds`, by the masks.
-    fn holds_small(&self, part: PartId, seen: &[u64; SMALL_WORDS]) -> bool {
-        match self.parts.get(part as usize) {
-            None | Some(Part::Always) => true,
-            Some(Part::Never) => false,
-            Some(Part::Any(_)) => self.masks.get(part as usize).is_none_or(|mask| {
-                let common = mask.iter().zip(seen).map(|(mask, seen)| mask & seen);
-                common.fold(0, |all, word| all | word) != 0
-            }),
-            Some(Part::All(parts)) => parts.iter().all(|part| self.holds_small(*part, seen)),
-            Some(Part::Either(parts)) => parts.iter().any(|part| self.holds_small(*part, seen)),
-        }
-    }
-
-    // Parts refer only to earlier parts, and proofs are of bounded depth.
-    fn holds(&self, part: PartId, seen: &[u64]) -> bool {
-        match self.parts.get(part as usize) {
-            None | Some(Part::Always) => true,
-            Some(Part::Never) => false,
-            Some(Part::Any(texts)) => texts.iter().any(|text| has(seen, *text as usize)),
-            Some(Part::All(parts)) => parts.iter().all(|part| self.holds(*part, seen)),
-            Some(Part::Either(parts)) => parts.iter().any(|part| self.holds(*part, seen)),
-        }
+        let mut seen = [0; SEEN_WORDS];
+        scanner.find(line, &mut seen);
+        let texts = (0..)
+            .zip(seen)
+            .flat_map(|(word, bits)| ones(bits).map(move |bit| word * 64 + bit));
+        self.network.holds(texts, tally)
     }
 }
 
-const SEEN_WORDS: usize = TEXTS_MAX / 64;
+/// Words of bits for [`TEXTS_MAX`] texts.
+pub(crate) const SEEN_WORDS: usize = TEXTS_MAX / 64;
 
-/// Puts first, in each part, what most likely settles it: long texts are rare, so what asks for
-/// them is likely false.
-fn quick_first(mut parts: Vec<Part>, texts: &[Vec<u8>]) -> Vec<Part> {
-    let mut rarity: Vec<usize> = Vec::with_capacity(parts.len());
-    for part in &mut parts {
-        let of = |part: &PartId| rarity.get(*part as usize).copied().unwrap_or(0);
-        let length = |text: &u32| texts.get(*text as usize).map_or(0, Vec::len);
-        let rare = match part {
-            Part::Always => 0,
-            Part::Never => usize::MAX,
-            Part::Any(texts) => texts.iter().map(length).min().unwrap_or(usize::MAX),
-            Part::All(parts) => {
-                parts.sort_by_key(|part| std::cmp::Reverse(of(part)));
-                parts.first().map_or(0, of)
-            }
-            Part::Either(parts) => {
-                parts.sort_by_key(of);
-                parts.first().map_or(usize::MAX, of)
-            }
-        };
-        rarity.push(rare);
-    }
-    parts
+/// The places of the ones in `bits`.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = bits.trailing_zeros() as usize;
+        (bits != 0).then(|| {
+            bits &= bits - 1;
+            at
+        })
+    })
 }
 
-/// Texts beyond the words are those of large sets, which do not ask for masks.
-fn mask(part: &Part) -> [u64; SMALL_WORDS] {
-    let mut mask = [0_u64; SMALL_WORDS];
-    if let Part::Any(texts) = part {
-        for text in texts {
-            if let Some(word) = mask.get_mut(*text as usize / 64) {
-                *word |= 1 << (text % 64);
-            }
+impl Part {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Self::Always | Self::Never => Input::Fixed,
+            Self::Any(texts) => Input::Any(texts),
+            Self::All(parts) => Input::All(parts),
+            Self::Either(parts) => Input::Either(parts),
         }
     }
-    mask
-}
-
-fn has(seen: &[u64], text: usize) -> bool {
-    seen.get(text / 64)
-        .is_some_and(|word| word & (1 << (text % 64)) != 0)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -289,15 +221,10 @@ impl Proof<'_> {
         let mut texts: Vec<(Vec<u8>, u32)> = self.texts.into_iter().collect();
         texts.sort_by_key(|(_, number)| *number);
         let texts: Vec<Vec<u8>> = texts.into_iter().map(|(text, _)| text).collect();
-        let mut gate = Gate {
+        Gate {
+            network: Network::new(texts.len(), self.parts.iter().map(Part::input), root),
             scanner: Scanner::new(&texts),
-            masks: self.parts.iter().map(mask).collect(),
-            parts: quick_first(self.parts, &texts),
-            root: Some(root),
-            blank: true,
-        };
-        gate.blank = gate.holds(root, &[0; SEEN_WORDS]);
-        gate
+        }
     }
 
     /// Every stage has a node that takes the event; else no scenario sees it.

@@ -98,7 +98,10 @@ impl Prefix {
     }
 
     /// What [`Prefix::to_number`] gave.
-    #[expect(clippy::cast_possible_truncation, reason = "address and length lie apart")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "address and length lie apart"
+    )]
     pub(crate) const fn from_number(number: u64) -> Self {
         Self {
             addr: IpAddr::V4(Ipv4Addr::from_bits((number >> 8) as u32)),
