@@ -16,7 +16,6 @@ use crate::{
     enrich::Enrich,
     event::{Event, FieldMap, TimeMode},
     expr::Services,
-    overflow::Overflow,
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
     prefilter::Prefilter,
     rules::RuleKind,
@@ -177,6 +176,12 @@ impl Default for EngineOptions {
 /// By which time buckets run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
+    /// A line that waited while nobody watched: buckets take it at its own time, if that is not
+    /// later than `now`, and live on by the wall clock. [`Engine::tick`] must wait until the last
+    /// such line was taken in, or it ends buckets that the next one would have filled.
+    CatchUp {
+        now: Timestamp,
+    },
     Live {
         now: Timestamp,
     },
@@ -390,7 +395,8 @@ impl Engine {
     ) -> Outcome {
         self.stats.parsed += 1;
         let (time, dating) = match (clock, self.event.marshaled_time) {
-            (Clock::Live { now }, _) => (now, Dating::Dated),
+            (Clock::CatchUp { now }, Some(time)) => (time.min(now), Dating::Dated),
+            (Clock::CatchUp { now } | Clock::Live { now }, _) => (now, Dating::Dated),
             (Clock::Recording, Some(time)) => {
                 self.buckets.advance(time, &mut self.stats, &mut self.full);
                 (time, Dating::Dated)
@@ -431,7 +437,7 @@ impl Engine {
         let event = &mut self.event;
         event.reset(&text);
         (event.mode, event.time) = match clock {
-            Clock::Live { now } => (TimeMode::Live, now),
+            Clock::CatchUp { now } | Clock::Live { now } => (TimeMode::Live, now),
             Clock::Recording => (TimeMode::Recording, record.meta.received),
         };
         self.services.now = event.time;
@@ -491,8 +497,7 @@ impl Engine {
         self.parsers
             .run_postoverflow(event, services, symbols, trace);
         trace.overflow(event);
-        let whitelisted = |overflow: &Box<Overflow>| overflow.whitelisted;
-        if event.overflow.as_ref().is_none_or(whitelisted) {
+        if event.overflow.as_ref().is_none_or(|o| o.whitelisted) {
             stats.overflows_whitelisted += u64::from(event.overflow.is_some());
             return;
         }

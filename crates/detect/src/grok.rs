@@ -66,7 +66,7 @@ impl Grok {
         symbols: &mut Symbols,
     ) -> Result<Self, GrokError> {
         let mut expansion = Expansion {
-            library,
+            known: library,
             text: String::new(),
             groups: 0,
             trail: Vec::new(),
@@ -260,7 +260,7 @@ fn group_of(name: &str) -> Option<usize> {
 }
 
 struct Expansion<'l> {
-    library: &'l Library,
+    known: &'l Library,
     text: String,
     groups: usize,
     /// The names being expanded, outermost first.
@@ -323,9 +323,9 @@ impl Expansion<'_> {
 
     /// The expression called `name`, unless it is unknown, contains itself, or lies too deep.
     fn find(&self, name: &str, offset: usize) -> Result<String, GrokError> {
-        let Some(pattern) = self.library.get(name) else {
+        let Some(pattern) = self.known.get(name) else {
             let message = format!("the grok pattern `{name}` is not defined{}", self.context());
-            let fix = match self.library.nearest(name) {
+            let fix = match self.known.nearest(name) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "define it under `pattern_syntax:` or in a patterns file".to_owned(),
             };
@@ -337,7 +337,7 @@ impl Expansion<'_> {
         };
         if let Some(start) = self.trail.iter().position(|n| n == name) {
             let circle = self.trail.get(start..).unwrap_or_default().join("` → `");
-            let place = match self.trail.last().and_then(|last| self.library.get(last)) {
+            let place = match self.trail.last().and_then(|last| self.known.get(last)) {
                 Some(closing) if !closing.origin.is_empty() => {
                     format!("at {}, ", closing.origin)
                 }
@@ -366,7 +366,7 @@ impl Expansion<'_> {
         let Some(last) = self.trail.last() else {
             return String::new();
         };
-        let origin = self.library.get(last).map_or("", |p| &p.origin);
+        let origin = self.known.get(last).map_or("", |p| &p.origin);
         let place = if origin.is_empty() {
             String::new()
         } else {
@@ -381,7 +381,7 @@ impl Expansion<'_> {
         while let Some(token) = next_token(pattern, done) {
             done = token.range.end;
             let mut part = Expansion {
-                library: self.library,
+                known: self.known,
                 text: String::new(),
                 groups: 0,
                 trail: Vec::new(),
@@ -390,7 +390,7 @@ impl Expansion<'_> {
             if whole.is_ok()
                 && let Err(fault) = parse(&part.text)
             {
-                let origin = self.library.get(token.name).map_or("", |p| &p.origin);
+                let origin = self.known.get(token.name).map_or("", |p| &p.origin);
                 return GrokError {
                     offset: token.range.start,
                     message: format!("the grok pattern `{}`: {fault}", token.name),

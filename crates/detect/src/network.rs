@@ -1,9 +1,9 @@
 //! The prefilter's condition over the texts a line holds, judged from what was seen upwards.
 //!
-//! A condition is built of `any of these texts`, `all of` and `either of`, without negation. So what
-//! a seen text makes true can only make more true: each truth is passed on to the parts that ask
-//! for it, once, until the root holds or nothing is left. A line with few texts costs few steps,
-//! however many rules there are.
+//! A condition is built of `any of these texts`, `all of` and `either of`, without negation.
+//! So what a seen text makes true can only make more true: each truth is passed on to the parts
+//! that ask for it, once, until the root holds or nothing is left. A line with few texts costs few
+//! steps, however many rules there are.
 
 /// A part of a condition.
 pub(crate) enum Input<'a> {

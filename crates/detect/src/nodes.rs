@@ -215,7 +215,7 @@ const STASH_TTL_DEFAULT: Duration = Duration::from_secs(600);
 
 /// Turns specs into nodes; shared by all documents of all files.
 pub(crate) struct Compiler<'c> {
-    pub(crate) library: &'c mut Library,
+    pub(crate) known: &'c mut Library,
     pub(crate) symbols: &'c mut Symbols,
     pub(crate) diagnostics: &'c mut Vec<Diagnostic>,
     pub(crate) groks: &'c mut usize,
@@ -285,10 +285,10 @@ impl Compiler<'_> {
 
     fn pattern(&mut self, file: &RuleFile, name: &str, expression: &Located<String>) {
         let origin = format!("{}:{}", file.path, expression.line);
-        if self.library.add_local(name, &expression.value, origin) {
+        if self.known.add_local(name, &expression.value, origin) {
             return;
         }
-        let first = self.library.get(name).map_or("", |p| &p.origin);
+        let first = self.known.get(name).map_or("", |p| &p.origin);
         let first = if first.is_empty() {
             "the pattern library"
         } else {
@@ -321,7 +321,7 @@ impl Compiler<'_> {
         let compiled = match (given(&spec.name), given(&spec.pattern)) {
             (Some(name), None) => self.named(file, &name),
             (None, Some(pattern)) => {
-                let grok = Grok::compile(&pattern.value, self.library, self.symbols);
+                let grok = Grok::compile(&pattern.value, self.known, self.symbols);
                 grok.map_err(|e| pattern.error_at(file, e.offset, e.message, e.fix))
             }
             _ => Err(spec.error(
@@ -350,8 +350,8 @@ impl Compiler<'_> {
 
     /// A library pattern as a whole grok: its own fields count as the outermost level.
     fn named(&mut self, file: &RuleFile, name: &Located<String>) -> Result<Grok, Diagnostic> {
-        let Some(pattern) = self.library.get(&name.value) else {
-            let fix = match self.library.nearest(&name.value) {
+        let Some(pattern) = self.known.get(&name.value) else {
+            let fix = match self.known.nearest(&name.value) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "define it under `pattern_syntax:` or in a patterns file".to_owned(),
             };
@@ -359,7 +359,7 @@ impl Compiler<'_> {
             return Err(name.error(file, message, fix));
         };
         let (expression, origin) = (pattern.expression.clone(), pattern.origin.clone());
-        Grok::compile(&expression, self.library, self.symbols).map_err(|e| {
+        Grok::compile(&expression, self.known, self.symbols).map_err(|e| {
             let place = if origin.is_empty() {
                 String::new()
             } else {

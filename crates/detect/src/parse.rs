@@ -131,7 +131,7 @@ impl Parsers {
         let mut groks = 0;
         let mut entries = Vec::new();
         let mut compiler = Compiler {
-            library: &mut library,
+            known: &mut library,
             symbols,
             diagnostics,
             groks: &mut groks,

@@ -21,7 +21,7 @@ use crate::{
     network::{Input, Network, Tally},
     nodes::{GrokStep, Node},
     parse::Parsers,
-    scan::Scanner,
+    scan::{Scanner, TEXT_BYTES_MIN},
     symbols::{Sym, Symbols},
 };
 
@@ -434,9 +434,11 @@ impl Proof<'_> {
     }
 
     fn any(&mut self, texts: Vec<Vec<u8>>) -> PartId {
-        // The engine replaces invalid UTF-8 before the rules see it: U+FFFD need not be in the line.
-        let vague =
-            |t: &Vec<u8>| t.is_empty() || memchr::memmem::find(t, "\u{fffd}".as_bytes()).is_some();
+        // The engine replaces invalid UTF-8 before the rules see it: U+FFFD need not be in the
+        // line. Very short texts stand in nearly every line and say nothing.
+        let vague = |t: &Vec<u8>| {
+            t.len() < TEXT_BYTES_MIN || memchr::memmem::find(t, "\u{fffd}".as_bytes()).is_some()
+        };
         if texts.is_empty() || texts.iter().any(vague) {
             return self.part(Part::Always);
         }

@@ -3,13 +3,9 @@
 //! Every line is looked at from end to end, so this is the hottest loop of all. Texts are found by
 //! their first three bytes: at each place of the line they are hashed into a table that says which
 //! texts may begin there. Unlike an automaton's steps these look-ups do not wait for each other.
-//! Shorter texts are searched one by one, or taken for seen when there are many of them: that lets
-//! more lines pass, never fewer.
 
-use memchr::memmem::Finder;
-
-/// More texts too short for a window than this are not searched.
-const SHORT_TEXTS_MAX: usize = 16;
+/// Shorter texts cannot be looked for.
+pub(crate) const TEXT_BYTES_MIN: usize = WINDOW;
 /// The bytes by which a text is found.
 const WINDOW: usize = 3;
 const TABLE_BITS: u32 = 13;
@@ -22,9 +18,6 @@ pub(crate) struct Scanner {
     table: Box<[u16; 1 << TABLE_BITS]>,
     /// Texts whose first bytes have the same hash.
     groups: Vec<Vec<Text>>,
-    short: Vec<(usize, Finder<'static>)>,
-    /// Short texts that are not searched.
-    assumed: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -52,23 +45,15 @@ impl Text {
 }
 
 impl Scanner {
-    /// The texts are numbered as they stand; none may be empty. `None` if there are too many.
+    /// The texts are numbered as they stand. `None` if one is too short or there are too many.
     pub(crate) fn new(texts: &[Vec<u8>]) -> Option<Self> {
         let mut scanner = Self {
             count: texts.len(),
             table: Box::new([0; 1 << TABLE_BITS]),
             groups: Vec::new(),
-            short: Vec::new(),
-            assumed: Vec::new(),
         };
         for (number, text) in texts.iter().enumerate() {
-            match text.first_chunk::<WINDOW>() {
-                Some(head) => scanner.add(*head, Text::new(number, text))?,
-                None if scanner.short.len() < SHORT_TEXTS_MAX => {
-                    scanner.short.push((number, Finder::new(text).into_owned()));
-                }
-                None => scanner.assumed.push(number),
-            }
+            scanner.add(*text.first_chunk::<WINDOW>()?, Text::new(number, text))?;
         }
         Some(scanner)
     }
@@ -89,14 +74,6 @@ impl Scanner {
 
     /// Sets a bit for each text that stands in `line`.
     pub(crate) fn find(&self, line: &[u8], seen: &mut [u64]) {
-        for number in &self.assumed {
-            set(seen, *number);
-        }
-        for (number, finder) in &self.short {
-            if finder.find(line).is_some() {
-                set(seen, *number);
-            }
-        }
         for (at, window) in line.windows(WINDOW).enumerate() {
             let head = <[u8; WINDOW]>::try_from(window).unwrap_or_default();
             let group = self.table.get(hash(head)).copied().unwrap_or(0);
@@ -151,11 +128,10 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_is_there(
-            texts in proptest::collection::btree_set("[ab]{1,7}", 1..40),
+            texts in proptest::collection::btree_set("[ab]{3,7}", 1..40),
             line in "[abc]{0,40}",
         ) {
             let texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
-            prop_assume!(texts.iter().filter(|t| t.len() < WINDOW).count() <= SHORT_TEXTS_MAX);
             let there = |n: &usize| memchr::memmem::find(line.as_bytes(), &texts[*n]).is_some();
             let expected: Vec<usize> = (0..texts.len()).filter(there).collect();
             prop_assert_eq!(found(&texts, line.as_bytes()), expected);
@@ -163,9 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn short_texts_beyond_the_limit_are_taken_for_seen() {
-        let short: Vec<Vec<u8>> = (b'a'..=b'z').map(|b| vec![b]).collect();
-        let expected: Vec<usize> = (0..2).chain(SHORT_TEXTS_MAX..short.len()).collect();
-        assert_eq!(found(&short, b"ab"), expected);
+    fn texts_too_short_are_refused() {
+        assert!(Scanner::new(&[b"ab".to_vec()]).is_none());
     }
 }

@@ -105,7 +105,7 @@ impl StageIndex {
     }
 }
 
-/// The fields a node's filter demands constants of, if nothing is written before they are looked at.
+/// The fields a node's filter demands constants of, if nothing is written before it looks.
 fn demands<'n>(node: &'n Node, symbols: &Symbols) -> Vec<(FieldMap, Sym, &'n [String])> {
     let Some(filter) = &node.filter else {
         return Vec::new();

@@ -144,7 +144,10 @@ impl Firewall {
 
     /// Whether this process may use nf_tables here; changes nothing.
     pub fn probe(options: FirewallOptions) -> Result<(), EnforceError> {
-        let mut firewall = Self { options, exchange: Exchange::open()? };
+        let mut firewall = Self {
+            options,
+            exchange: Exchange::open()?,
+        };
         firewall.table_facts()?;
         // Reading is open to all; an empty transaction is refused to whom changes would be.
         let mut nothing = firewall.exchange.batch();
@@ -154,7 +157,10 @@ impl Firewall {
     /// Whether no ban is in the table.
     pub fn is_empty(&mut self) -> Result<bool, EnforceError> {
         for set in SetKind::ALL {
-            if !self.dump_set(set, 1)?.is_some_and(|ranges| ranges.is_empty()) {
+            if !self
+                .dump_set(set, 1)?
+                .is_some_and(|ranges| ranges.is_empty())
+            {
                 return Ok(false);
             }
         }

@@ -236,7 +236,7 @@ mod tests {
                 all.map(|(p, v)| (p, *v)).collect()
             };
             let wanted: Vec<_> = plain.iter().map(|(p, v)| (*p, *v)).collect();
-            prop_assert_eq!(owned(&mut map.iter()), wanted.clone());
+            prop_assert_eq!(owned(&mut map.iter()), &wanted[..]);
             prop_assert_eq!(owned(&mut PrefixMap::from_iter(kept).iter()), wanted);
             let wanted: Vec<_> = plain.range(first..).map(|(p, v)| (*p, *v)).collect();
             prop_assert_eq!(owned(&mut map.iter_from(first)), wanted);

@@ -66,7 +66,7 @@ pub struct RecordMeta {
     pub received: Timestamp,
     /// The line as rules see it, without its line end.
     pub text: Range<usize>,
-    /// The bytes as they arrived, when the sensor had to re-write them (syslog, journal); else empty.
+    /// The bytes as they arrived, if the sensor had to re-write them (syslog, journal); else empty.
     pub raw: Range<usize>,
     /// The line was longer than [`crate::limits::LINE_BYTES_MAX`] and its tail was dropped.
     pub truncated: bool,

@@ -33,7 +33,7 @@ use crate::{
     table::SourceTable,
 };
 
-/// Kinds of epoll data: the files' inotify, a channel by its key, a wake-up descriptor by its token.
+/// Kinds of epoll data: the files' inotify, a channel by its key, a wake-up by its token.
 const FILES: u64 = 0;
 const CHANNEL: u64 = 1 << 32;
 const WAKE: u64 = 2 << 32;

@@ -204,13 +204,7 @@ impl Loader<'_> {
 
     fn scenario(&mut self, document: Document<ScenarioSpec>, hash: &Arc<str>) -> Option<Scenario> {
         let spec = document.value;
-        if spec.name.value.trim().is_empty() {
-            self.error(
-                &spec.name,
-                "the scenario has no name",
-                "write `name: you/what-it-detects`",
-            );
-        }
+        self.named(&spec.name);
         self.misplaced(&spec);
         let kind = self.kind(&spec);
         let lifetime = match spec.kind.as_str() {
@@ -276,6 +270,16 @@ impl Loader<'_> {
             kind: kind?,
             name: spec.name.value.into(),
         })
+    }
+
+    fn named(&mut self, name: &Located<String>) {
+        if name.value.trim().is_empty() {
+            self.error(
+                name,
+                "the scenario has no name",
+                "write `name: you/what-it-detects`",
+            );
+        }
     }
 
     /// Keys that contradict the type.

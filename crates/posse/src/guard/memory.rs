@@ -32,8 +32,9 @@ struct LineHead {
     received: Timestamp,
     truncated: bool,
     catch_up: bool,
-    /// Absent: the recording's own time.
-    live: Option<Timestamp>,
+    now: Timestamp,
+    /// Counted by the time that stands in it ([`Clock::CatchUp`]).
+    own_time: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,10 +62,12 @@ impl Line {
         } else {
             &self.raw
         };
-        let clock = self
-            .head
-            .live
-            .map_or(Clock::Recording, |now| Clock::Live { now });
+        let now = self.head.now;
+        let clock = if self.head.own_time {
+            Clock::CatchUp { now }
+        } else {
+            Clock::Live { now }
+        };
         use_it(
             &Record {
                 meta: &meta,
@@ -79,16 +82,20 @@ impl Line {
 
 /// Kind, length of the JSON head, head, length of the text, text, raw (when it differs).
 pub(super) fn encode_line(record: &Record<'_>, source: &SourceInfo, clock: Clock) -> Vec<u8> {
+    let (now, own_time) = match clock {
+        Clock::CatchUp { now } => (now, true),
+        Clock::Live { now } => (now, false),
+        // A guard never counts so; its own arrival is the best that can be said.
+        Clock::Recording => (record.meta.received, true),
+    };
     let head = LineHead {
         source: source.clone(),
         origin: record.meta.origin.clone(),
         received: record.meta.received,
         truncated: record.meta.truncated,
         catch_up: record.meta.catch_up,
-        live: match clock {
-            Clock::Live { now } => Some(now),
-            Clock::Recording => None,
-        },
+        now,
+        own_time,
     };
     let head = serde_json::to_vec(&head).unwrap_or_default();
     let mut out = Vec::with_capacity(9 + head.len() + record.text.len());

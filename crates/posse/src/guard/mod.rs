@@ -269,10 +269,12 @@ impl Guard {
 
     fn tick(&mut self, now: Timestamp) {
         self.respect_new_facts(now);
-        let mut alerts = Vec::new();
-        self.engine.tick(now, &mut alerts);
-        if !alerts.is_empty() {
-            self.act_on(alerts, now);
+        if !self.catching_up {
+            let mut alerts = Vec::new();
+            self.engine.tick(now, &mut alerts);
+            if !alerts.is_empty() {
+                self.act_on(alerts, now);
+            }
         }
         let verdicts = self.policy.tick(now);
         self.settle(verdicts, now);
@@ -408,7 +410,7 @@ fn is_good_news(policy: &mut Policy, alert: &Alert, now: Timestamp) -> bool {
 /// like a burst. Only files keep lines; everything else is as fresh as its arrival.
 const fn clock_for(origin: &LineOrigin, catch_up: bool, now: Timestamp) -> Clock {
     match origin {
-        LineOrigin::File { .. } | LineOrigin::Journal { .. } if catch_up => Clock::Recording,
+        LineOrigin::File { .. } | LineOrigin::Journal { .. } if catch_up => Clock::CatchUp { now },
         LineOrigin::File { .. }
         | LineOrigin::Journal { .. }
         | LineOrigin::Network { .. }

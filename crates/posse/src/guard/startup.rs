@@ -1,13 +1,7 @@
 //! From nothing to a running guard, in the order that keeps bans in force: state first, then the
 //! kernel, then the sources.
 
-use std::{
-    collections::BTreeSet,
-    io::Write as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use decide::Policy;
@@ -45,8 +39,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let store = open_store(&dir, &config)?;
     let now = clock::now();
 
-    let mut policy =
-        Policy::new(config.policy()).map_err(|e| anyhow!("{}: {e}", config_name(arguments)))?;
+    let mut policy = policy(arguments, &config)?;
     let facts = Facts::watch().context("cannot start the thread that gathers host facts")?;
     let mut shield = Shield::open(&config.enforce, arguments.observe);
     let refused = restore_bans(&store, &mut policy, &mut shield, now)?;
@@ -64,8 +57,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (positions, replayed) = recall(&mut engine, recovered);
 
     raise_descriptor_limit();
-    let specs = sources(&config);
-    let (mut sensors, problems) = Sensors::open(specs, &positions)?;
+    let (mut sensors, problems) = Sensors::open(sources(&config), &positions)?;
     announce_sources(&sensors, &problems);
     let (bell, button) = signals::Bell::hang()?;
     let wishes = signals::Signals::listen()?;
@@ -110,6 +102,10 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     Ok(guard)
 }
 
+fn policy(arguments: &RunArgs, config: &Config) -> Result<Policy> {
+    Policy::new(config.policy()).map_err(|e| anyhow!("{}: {e}", config_name(arguments)))
+}
+
 fn config_name(arguments: &RunArgs) -> String {
     let path = arguments
         .config
@@ -118,7 +114,7 @@ fn config_name(arguments: &RunArgs) -> String {
     path.display().to_string()
 }
 
-fn open_store(dir: &PathBuf, config: &Config) -> Result<Store> {
+fn open_store(dir: &Path, config: &Config) -> Result<Store> {
     let options = StoreOptions {
         origin: config.ledger.origin.clone(),
         durability: Durability::PowerLoss,
