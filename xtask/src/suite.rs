@@ -112,6 +112,8 @@ fn tests() -> Result<()> {
         .context("cannot start cargo test")?;
     let (mut passed, mut failed) = (0u64, 0u64);
     let mut skipped = BTreeSet::new();
+    // What passing tests printed is only looked through for what they skipped.
+    let mut of_passing = false;
     let output = child.stdout.take().context("cargo test has no output")?;
     for line in BufReader::new(output).lines() {
         let line = line?;
@@ -121,7 +123,12 @@ fn tests() -> Result<()> {
         } else if let Some((_, why)) = line.split_once("SKIPPED: ") {
             skipped.insert(why.to_owned());
         }
-        if worth_showing(&line) {
+        of_passing = match line.as_str() {
+            "successes:" => true,
+            "failures:" => false,
+            _ => of_passing && !line.starts_with("test result: "),
+        };
+        if !of_passing && worth_showing(&line) {
             println!("{line}");
         }
     }
