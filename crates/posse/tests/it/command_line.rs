@@ -79,11 +79,13 @@ fn the_shipped_rules_do_what_their_samples_say() {
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules");
     let output = posse(&["rules", "test", rules]);
     assert!(output.status.success(), "{}", stdout(&output));
-    assert!(
-        stdout(&output).ends_with("4 passed, 0 failed\n"),
-        "{}",
-        stdout(&output)
-    );
+    let said = stdout(&output);
+    let samples = said
+        .lines()
+        .filter(|line| line.starts_with("ok   "))
+        .count();
+    let end = format!("{samples} passed, 0 failed\n");
+    assert!(samples >= 50 && said.ends_with(&end), "{said}");
 }
 
 #[test]
