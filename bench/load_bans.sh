@@ -18,7 +18,7 @@ Loads the same N (default 1000000) random IPv4 addresses, each with a timeout of
   nft-interval  only with --interval: a set with flags interval, as some tools make; a single
                 ban into it then takes longer than most will wait
 and then --singles (100; interval: 3) bans one at a time. A sample of 100 is looked up in the
-kernel afterwards. A single that takes longer than --timeout (60) seconds is cut off and marked ">".
+kernel afterwards. Each way has a network namespace of its own. A single that takes longer than --timeout (60) seconds is cut off and marked ">".
 Needs root (own namespaces), python3, time, util-linux, iproute2, nftables, cargo
 (apt-get install python3 time util-linux iproute2 nftables; https://rustup.rs), and about 2 GiB
 of memory (interval: 3 GiB) and 1 GiB of disk in $TMPDIR. $POSSE, $LOAD_BANS and $FILL_BANS name
@@ -79,17 +79,6 @@ measure() {
         "$@" >"$WORK/$name.json" || cat "$WORK/$name.err" >&2
 }
 
-# Creating an element that is there must fail: that is how a sample of 100 is looked up. Listing
-# or `nft get` would have the kernel walk the whole set, which takes a minute at a million.
-count() {
-    local wanted address
-    wanted=$(awk -v step="$((bans / 100 + 1))" 'NR % step == 1 || step == 1' "$WORK/addresses")
-    for address in $wanted; do
-        nft create element inet "$1" "$2" "{ $address }" >/dev/null 2>&1 && echo no || echo yes
-    done | sort | uniq -c | awk '{ printf "%s%s %s", (NR > 1 ? " " : ""), $1, $2 }' \
-        >"$WORK/$3.count"
-}
-
 # nft_singles NAME HOW-MANY: milliseconds of each, one a line
 nft_singles() {
     local name=$1 number
@@ -121,30 +110,43 @@ for name, flags in (("nft", "timeout; gc-interval 60s"), ("nft-interval", "inter
             out.write(f"add element inet bench bans {{ {items} }}\n")
 P
 
-if [ -n "${POSSE:-}" ] && [ -n "${FILL_BANS:-}" ]; then
+# Each way in a network namespace of its own: what one left in the kernel is no load for the next,
+# and goes in the background with its namespace.
+run_posse() {
     ip link set lo up
+    "$here/load_store.py" "$POSSE" "$WORK/state" "$WORK/auth.log" --singles "$singles" \
+        --seed "$seed" >"$WORK/posse.json"
+    "$here/kernel_set.py" posse ban4 "$WORK/addresses" >"$WORK/posse.count"
+}
+run_posse_kernel() {
+    measure posse-kernel "$LOAD_BANS" "$WORK/addresses" "$singles"
+    "$here/kernel_set.py" posse ban4 "$WORK/addresses" >"$WORK/posse-kernel.count"
+}
+run_nft() {
+    measure nft nft -f "$WORK/nft.nft"
+    nft_singles nft "$singles"
+    "$here/kernel_set.py" bench bans "$WORK/addresses" >"$WORK/nft.count"
+}
+run_nft_interval() {
+    measure nft-interval nft -f "$WORK/nft-interval.nft"
+    nft_singles nft-interval 3
+}
+apart() {
+    export -f "$1" measure nft_singles say
+    export here bans singles seed timeout
+    unshare --net "$BASH" -euo pipefail -c "$1"
+}
+
+if [ -n "${POSSE:-}" ] && [ -n "${FILL_BANS:-}" ]; then
     say "posse: writing $bans bans to a ledger"
     "$FILL_BANS" "$WORK/state" "$bans" "$WORK/addresses" 2>/dev/null
     say "posse: starting on it"
-    "$here/load_store.py" "$POSSE" "$WORK/state" "$WORK/auth.log" --singles "$singles" \
-        --seed "$seed" >"$WORK/posse.json"
-    count posse ban4 posse
-    nft flush ruleset
+    apart run_posse
     rm -rf "$WORK/state"
 fi
-if [ -n "${LOAD_BANS:-}" ]; then
-    measure posse-kernel "$LOAD_BANS" "$WORK/addresses" "$singles"
-    count posse ban4 posse-kernel
-    nft flush ruleset
-fi
-measure nft nft -f "$WORK/nft.nft"
-count bench bans nft
-nft_singles nft "$singles"
-nft flush ruleset
-if [ $interval = yes ]; then
-    measure nft-interval nft -f "$WORK/nft-interval.nft"
-    nft_singles nft-interval 3
-fi
+[ -z "${LOAD_BANS:-}" ] || apart run_posse_kernel
+apart run_nft
+[ $interval = no ] || apart run_nft_interval
 
 python3 - "$bans" "$WORK" <<'P'
 import json, os, statistics, sys

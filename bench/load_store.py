@@ -140,7 +140,9 @@ def main():
     before = guard.cpu()
     time.sleep(options.idle)
     result["idle_cpu_s"] = guard.cpu() - before
-    times, missing = singles(watch, log, options.singles + 1, random.Random(options.seed))
+    # Not the generator that chose the bans: it would name addresses that are banned already.
+    rng = random.Random(f"attackers {options.seed}")
+    times, missing = singles(watch, log, options.singles + 1, rng)
     # The first one warms code and caches that no guard has cold for long.
     result.update(singles_ms=times[1:], missing=missing, ban_ms=guard.own_ms[1:])
     result["stop_s"] = guard.stop()
