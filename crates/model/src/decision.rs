@@ -1,5 +1,7 @@
 //! What is to be done about a source, and what was refused.
 
+use std::fmt;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -152,6 +154,41 @@ pub enum RefusalReason {
         addresses: u64,
         limit: u64,
     },
+}
+
+/// In a sentence that goes on from "it is", with what to do if it is wrong.
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AdminSession => f.write_str("the far end of an administrator's open SSH session"),
+            Self::Allowlist { entry } => write!(f, "on the allowlist ({entry})"),
+            Self::CircuitOpen { limit_per_minute } => write!(
+                f,
+                "circuit breaker: more than {limit_per_minute} automatic bans in a minute; \
+                 see [never_ban] bans_per_minute"
+            ),
+            Self::Gateway => f.write_str("this machine's default gateway"),
+            Self::Loopback => f.write_str("loopback"),
+            Self::OwnAddress => f.write_str("an address of this machine"),
+            Self::Private { range } => write!(
+                f,
+                "in the private range {range}; [never_ban] private_ranges = false allows it"
+            ),
+            Self::Resolver => f.write_str("a resolver of this machine"),
+            Self::Special { range } => {
+                write!(f, "in {range}, which is no one machine's address")
+            }
+            Self::NoAddress => f.write_str("the alert names no address that a firewall could ban"),
+            Self::TooWide { limit } => write!(f, "wider than /{limit}; ban narrower networks"),
+            Self::TooMany { limit } => {
+                write!(f, "{limit} bans are in force, which is the limit")
+            }
+            Self::Collateral { addresses, limit } => write!(
+                f,
+                "would cut off {addresses} sources that did nothing (at most {limit} are allowed)"
+            ),
+        }
+    }
 }
 
 /// A ban that was asked for and not made.

@@ -1,22 +1,24 @@
-//! What a running guard says on standard output: one line a happening, for people or as JSON.
+//! What a running guard tells, handed to whoever listens: the terminal, watchers, the status
+//! page, alerts.
 //!
-//! Written by a thread of its own, so that a terminal that does not read cannot hold up a ban.
-//! What does not fit the queue is dropped and counted.
+//! Each listener has a bounded queue of its own and its own thread behind it, so that none of them
+//! can hold up a ban or another listener. What does not fit a queue is dropped and counted.
 
 use std::{
     io::Write as _,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
-use model::{Alert, Decision, Notice, Refusal, RefusalReason, Release, Timestamp, format_duration};
-use serde::Serialize;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use model::{Happening, News, Timestamp, format_duration};
 
 const QUEUE_MAX: usize = 4_096;
+/// Beyond it no further listener is taken.
+pub(crate) const LISTENERS_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -24,81 +26,83 @@ pub(crate) enum Style {
     Json,
 }
 
-/// Something worth a line.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum Happening {
-    Alert(Box<Alert>),
-    Ban {
-        #[serde(flatten)]
-        decision: Decision,
-        /// When the kernel had it; absent in observe mode.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        in_kernel: Option<Timestamp>,
-    },
-    Notice(Notice),
-    Refused(Refusal),
-    Release(Release),
+/// Where news go out. Cheap to clone; the guard holds one, each door that lets listeners in another.
+#[derive(Clone, Default)]
+pub(crate) struct Feed {
+    listeners: Arc<Mutex<Vec<Listener>>>,
+    dropped: Arc<AtomicU64>,
 }
 
-pub(crate) struct Feed {
-    sender: Sender<(Timestamp, Happening)>,
-    dropped: Arc<AtomicU64>,
-    writer: JoinHandle<()>,
+struct Listener {
+    queue: Sender<Arc<News>>,
 }
 
 impl Feed {
-    pub(crate) fn start(style: Style) -> std::io::Result<Self> {
-        let (sender, receiver) = bounded::<(Timestamp, Happening)>(QUEUE_MAX);
-        let writer = thread::Builder::new().name("feed".into()).spawn(move || {
-            let mut out = std::io::stdout();
-            for (at, happening) in receiver {
-                let line = match style {
-                    Style::Human => human(at, &happening),
-                    Style::Json => json(at, &happening),
-                };
-                // A closed standard output silences the feed, never the guard.
-                if writeln!(out, "{line}").is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self {
-            sender,
-            dropped: Arc::default(),
-            writer,
-        })
-    }
-
-    pub(crate) fn say(&self, at: Timestamp, happening: Happening) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send((at, happening)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+    /// Everything said from now on; `None` when too many listen already.
+    pub(crate) fn listen(&self) -> Option<Receiver<Arc<News>>> {
+        let (queue, receiver) = bounded(QUEUE_MAX);
+        let mut listeners = self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if listeners.len() >= LISTENERS_MAX {
+            return None;
         }
+        listeners.push(Listener { queue });
+        Some(receiver)
     }
 
+    pub(crate) fn say(&self, seen: Timestamp, happening: Happening) {
+        let news = Arc::new(News { seen, happening });
+        let mut listeners = self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(
+            |listener| match listener.queue.try_send(Arc::clone(&news)) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            },
+        );
+    }
+
+    /// News that some listener did not get because it was too slow.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes what is queued and ends.
-    pub(crate) fn finish(self) {
-        drop(self.sender);
-        self.writer.join().ok();
+    /// Ends every listener's queue; what is queued is still read.
+    pub(crate) fn close(&self) {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
-fn json(at: Timestamp, happening: &Happening) -> String {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        seen: Timestamp,
-        #[serde(flatten)]
-        happening: &'a Happening,
-    }
-    serde_json::to_string(&Line {
-        seen: at,
-        happening,
+/// Writes the news to standard output until the feed is closed.
+pub(crate) fn print(news: Receiver<Arc<News>>, style: Style) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("feed".into()).spawn(move || {
+        let mut out = std::io::stdout();
+        for one in news {
+            // A closed standard output silences the feed, never the guard.
+            if writeln!(out, "{}", line(&one, style)).is_err() {
+                return;
+            }
+        }
     })
-    .unwrap_or_default()
+}
+
+/// One line of news, for people or as JSON.
+pub(crate) fn line(news: &News, style: Style) -> String {
+    match style {
+        Style::Human => human(news.seen, &news.happening),
+        Style::Json => serde_json::to_string(news).unwrap_or_default(),
+    }
 }
 
 fn human(at: Timestamp, happening: &Happening) -> String {
@@ -125,38 +129,8 @@ fn human(at: Timestamp, happening: &Happening) -> String {
             let prefix = refusal
                 .prefix
                 .map_or_else(|| "(no address)".to_owned(), |p| p.to_string());
-            format!("{clock} REFUSED  {prefix}: {}", explain(&refusal.reason))
+            format!("{clock} REFUSED  {prefix}: {}", refusal.reason)
         }
         Happening::Release(release) => format!("{clock} RELEASE  {}", release.prefix),
-    }
-}
-
-/// The guard's reason in a sentence, with what to do if it is wrong.
-pub(crate) fn explain(reason: &RefusalReason) -> String {
-    match reason {
-        RefusalReason::AdminSession => "the far end of an administrator's open SSH session".into(),
-        RefusalReason::Allowlist { entry } => format!("on the allowlist ({entry})"),
-        RefusalReason::CircuitOpen { limit_per_minute } => format!(
-            "circuit breaker: more than {limit_per_minute} automatic bans in a minute; \
-             see [never_ban] bans_per_minute"
-        ),
-        RefusalReason::Gateway => "this machine's default gateway".into(),
-        RefusalReason::Loopback => "loopback".into(),
-        RefusalReason::OwnAddress => "an address of this machine".into(),
-        RefusalReason::Private { range } => {
-            format!("in the private range {range}; [never_ban] private_ranges = false allows it")
-        }
-        RefusalReason::Resolver => "a resolver of this machine".into(),
-        RefusalReason::Special { range } => {
-            format!("in {range}, which is no one machine's address")
-        }
-        RefusalReason::NoAddress => "the alert names no address that a firewall could ban".into(),
-        RefusalReason::TooWide { limit } => format!("wider than /{limit}; ban narrower networks"),
-        RefusalReason::TooMany { limit } => {
-            format!("{limit} bans are in force, which is the limit")
-        }
-        RefusalReason::Collateral { addresses, limit } => format!(
-            "would cut off {addresses} sources that did nothing (at most {limit} are allowed)"
-        ),
     }
 }

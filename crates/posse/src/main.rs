@@ -1,6 +1,7 @@
 //! First aid against cybercrime. This crate is the command line and the wiring, nothing else:
 //! every decision is made in a room, every effect is started from here.
 
+mod board;
 mod cli;
 mod clock;
 mod config;

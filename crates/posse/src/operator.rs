@@ -7,7 +7,7 @@ use std::{io::Write, ops::ControlFlow, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use decide::Policy;
-use model::{Timestamp, format_duration};
+use model::{Status, Timestamp, format_duration};
 use serde_json::json;
 use store::{ActiveBan, AlertFilter, Durability, Store, StoreOptions};
 
@@ -18,12 +18,10 @@ use crate::{
     control::{self, Reply, Request},
     exit::Exit,
     facts,
-    feed::explain,
     guard::MEMORY,
     order::{self, Outcome, Wish},
     shield::Shield,
-    state,
-    status::Status,
+    state, status,
 };
 
 pub(crate) fn ban(arguments: &BanArgs, out: &mut dyn Write) -> Result<Exit> {
@@ -43,7 +41,7 @@ pub(crate) fn ban(arguments: &BanArgs, out: &mut dyn Write) -> Result<Exit> {
         return Ok(exit_of(&reply));
     }
     if let Some(reason) = &reply.refused {
-        writeln!(out, "refused: {} is {}", arguments.prefix, explain(reason))?;
+        writeln!(out, "refused: {} is {}", arguments.prefix, reason)?;
     } else if let Some(prefix) = reply.prefixes.first() {
         let length = format_duration(arguments.duration);
         writeln!(
@@ -277,7 +275,7 @@ pub(crate) fn status(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> 
         writeln!(out, "{value}")?;
     } else {
         let status: Status = serde_json::from_value(value)?;
-        write!(out, "{}", status.human())?;
+        write!(out, "{}", status::human(&status))?;
     }
     Ok(Exit::Success)
 }

@@ -18,8 +18,6 @@ use detect::{
 use model::{Alert, Prefix, Record, format_duration};
 use serde_json::json;
 
-use crate::feed::explain;
-
 /// Clients remembered for their good traffic.
 const CLIENTS_MAX: usize = 1_000_000;
 
@@ -105,7 +103,7 @@ impl WhatIf {
                     seconds: d.until.since(d.from).as_secs(),
                     from: d.from,
                 }),
-                Verdict::Refuse(r) => *self.refusals.entry(explain(&r.reason)).or_default() += 1,
+                Verdict::Refuse(r) => *self.refusals.entry(r.reason.to_string()).or_default() += 1,
                 Verdict::Notice(_) | Verdict::Supersede(_) => {}
             }
         }

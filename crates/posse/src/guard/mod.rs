@@ -16,26 +16,22 @@ mod startup;
 
 pub(crate) use startup::MEMORY;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::Result;
 use crossbeam_channel::Receiver;
 use decide::{Policy, Verdict};
 use detect::engine::{Clock, Engine, Outcome};
 use enforce::{Applied, KernelChange};
-use model::{Alert, AlertId, Batch, Entry, HostFacts, LineOrigin, Notice, Prefix, Stop, Timestamp};
+use model::{
+    Alert, AlertId, Batch, Entry, Happening, HostFacts, LineOrigin, Notice, Prefix, Stop, Timestamp,
+};
 use sense::{Sensors, Wake};
 use store::{IntakeJournal, Recorder};
 
 use crate::{
-    cli::RunArgs,
-    clock,
-    control::Pending,
-    exit::Exit,
-    facts::Facts,
-    feed::{Feed, Happening},
-    order::entry_of,
-    shield::Shield,
+    board::Board, cli::RunArgs, clock, control::Pending, exit::Exit, facts::Facts, feed::Feed,
+    order::entry_of, shield::Shield,
 };
 
 /// Longest sleep: the upper bound on how late a timer of ours may fire.
@@ -46,6 +42,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Least journal that is worth a new snapshot.
 const JOURNAL_BYTES: u64 = 8 << 20;
+/// How often the numbers for the status page and metrics are renewed.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// Against changes that no notification told of.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 
@@ -87,11 +85,15 @@ pub(crate) struct Guard {
     /// Size of the last snapshot: the next one waits until the journal is worth it.
     snapshot_bytes: u64,
     feed: Feed,
+    /// Writes the feed to standard output.
+    printer: JoinHandle<()>,
     control: Receiver<Pending>,
     bell: signals::Bell,
     signals: signals::Signals,
     reload: reload::Reload,
+    board: Board,
     started: Timestamp,
+    next_publish: Timestamp,
     next_reconcile: Timestamp,
     /// Lines that were there before us are being read; see [`Shield::fill`].
     catching_up: bool,
@@ -293,6 +295,11 @@ impl Guard {
         for problem in self.sensors.take_problems() {
             self.notice(now, "source_problem", problem.to_string(), Vec::new());
         }
+        if now >= self.next_publish || now.plus(PUBLISH_EVERY) < self.next_publish {
+            self.next_publish = now.plus(PUBLISH_EVERY);
+            let status = self.status(now);
+            self.board.publish(status);
+        }
     }
 
     /// An administrator logged in, an address was added: a ban that hits it now is lifted.
@@ -383,7 +390,8 @@ impl Guard {
             at: now,
             reason: reason.to_owned(),
         });
-        self.feed.finish();
+        self.feed.close();
+        self.printer.join().ok();
         // The last entry is on disk when all before it are; a disk that is full must not keep us.
         let (done, wait) = crossbeam_channel::bounded(1);
         let recorder = self.recorder;

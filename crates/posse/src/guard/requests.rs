@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use model::{Entry, Prefix, Timestamp};
+use model::{Entry, Prefix, Status, Timestamp};
 
 use super::Guard;
 use crate::{
     clock,
     control::{Reply, Request},
     order::{self, Wish},
-    status::Status,
+    status,
 };
 
 impl Guard {
@@ -24,7 +24,13 @@ impl Guard {
                     by,
                 } => self.ban(prefix, Duration::from_secs(seconds), &reason, &by, now),
                 Request::Unban { prefix, by } => self.unban(prefix, &by, now),
-                Request::Status => (self.status(now), Vec::new()),
+                Request::Status => {
+                    let reply = Reply {
+                        status: serde_json::to_value(self.status(now)).ok(),
+                        ..Reply::default()
+                    };
+                    (reply, Vec::new())
+                }
             };
             // The client may have gone; what was done stays done and recorded.
             if let Err(lost) = pending.answer.send(answer) {
@@ -66,8 +72,8 @@ impl Guard {
         (outcome.reply, entries)
     }
 
-    fn status(&mut self, now: Timestamp) -> Reply {
-        let status = Status {
+    pub(super) fn status(&mut self, now: Timestamp) -> Status {
+        Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started,
             at: now,
@@ -79,17 +85,13 @@ impl Guard {
             .to_owned(),
             observing_because: self.shield.observing_because().map(str::to_owned),
             bans: self.shield.len() as u64,
-            dropped: self.shield.counters().as_ref().map(Into::into),
-            sources: crate::status::sources(&self.sensors),
-            engine: self.engine.stats().into(),
-            policy: self.policy.stats().into(),
-            recorder: self.recorder.status().into(),
+            dropped: self.shield.counters().as_ref().map(status::kept_out),
+            sources: status::sources(&self.sensors),
+            engine: status::detection(&self.engine.stats()),
+            policy: status::policy(self.policy.stats()),
+            recorder: status::record(self.recorder.status()),
             journal_failures: self.journal_failures,
             feed_lines_dropped: self.feed.dropped(),
-        };
-        Reply {
-            status: serde_json::to_value(status).ok(),
-            ..Reply::default()
         }
     }
 }

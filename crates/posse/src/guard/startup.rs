@@ -16,13 +16,14 @@ use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOption
 
 use super::{Guard, RECONCILE_EVERY, memory, reload::Reload, signals, token};
 use crate::{
+    board::Board,
     cli::RunArgs,
     clock,
     config::Config,
     content::{self, Content},
     control,
     facts::Facts,
-    feed::{Feed, Style},
+    feed::{self, Feed, Style},
     shield::Shield,
     state,
 };
@@ -69,6 +70,10 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         Style::Human
     };
 
+    let feed = Feed::default();
+    let heard = feed.listen().context("no room for a listener")?;
+    let printer = feed::print(heard, style)?;
+
     let mut guard = Guard {
         sensors,
         engine,
@@ -80,12 +85,15 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         journal,
         journal_failures: 0,
         snapshot_bytes: 0,
-        feed: Feed::start(style)?,
+        feed,
+        printer,
         control,
         bell,
         signals: wishes,
         reload: Reload::new(arguments),
+        board: Board::default(),
         started: now,
+        next_publish: now,
         next_reconcile: now.plus(RECONCILE_EVERY),
         catching_up: true,
         known,

@@ -1,0 +1,77 @@
+//! The numbers of a running guard, as its status command, its page and its metrics show them.
+//!
+//! Counters are since the start; `at` says when they were read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub started: Timestamp,
+    pub at: Timestamp,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    pub observing_because: Option<String>,
+    pub bans: u64,
+    /// What the kernel dropped; absent in observe mode.
+    pub dropped: Option<KeptOut>,
+    pub sources: Vec<SourceStatus>,
+    pub engine: DetectionStatus,
+    pub policy: PolicyStatus,
+    pub recorder: RecordStatus,
+    /// Writes of the intake journal that failed: after a crash those lines may count twice.
+    pub journal_failures: u64,
+    pub feed_lines_dropped: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptOut {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    pub name: String,
+    pub r#type: String,
+    pub lines: u64,
+    pub bytes: u64,
+    pub truncated: u64,
+    pub dropped: u64,
+    pub last_line: Option<Timestamp>,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectionStatus {
+    pub lines: u64,
+    pub skipped: u64,
+    pub unparsed: u64,
+    pub parsed: u64,
+    pub poured: u64,
+    pub alerts: u64,
+    pub buckets_live: u64,
+    pub buckets_evicted: u64,
+    pub invalid_utf8: u64,
+    pub expression_errors: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    pub alerts: u64,
+    pub bans: u64,
+    pub extensions: u64,
+    pub already_banned: u64,
+    pub refusals: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordStatus {
+    pub size: u64,
+    pub queued: u64,
+    pub recorded: u64,
+    pub lost: u64,
+    pub paused: Option<String>,
+}
