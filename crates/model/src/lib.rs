@@ -35,5 +35,7 @@ pub use news::{Happening, News};
 pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::{PrefixEnds, PrefixMap, PrefixRows};
 pub use record::{Batch, FileId, Origin as LineOrigin, Record, RecordMeta, SourceId, SourceInfo};
-pub use status::{DetectionStatus, KeptOut, PolicyStatus, RecordStatus, SourceStatus, Status};
+pub use status::{
+    ChannelStatus, DetectionStatus, KeptOut, PolicyStatus, RecordStatus, SourceStatus, Status,
+};
 pub use time::{Timestamp, TimestampError};

@@ -24,6 +24,9 @@ pub struct Status {
     /// Writes of the intake journal that failed: after a crash those lines may count twice.
     pub journal_failures: u64,
     pub feed_lines_dropped: u64,
+    /// How alerts leave this machine.
+    #[serde(default)]
+    pub channels: Vec<ChannelStatus>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,4 +77,28 @@ pub struct RecordStatus {
     pub recorded: u64,
     pub lost: u64,
     pub paused: Option<String>,
+}
+
+/// One way out for alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelStatus {
+    pub name: String,
+    pub kind: String,
+    /// Messages that arrived.
+    pub sent: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Messages that wait, and the alerts and notices they tell of.
+    pub queued: u64,
+    pub queued_alerts: u64,
+    /// Messages that became part of another one.
+    pub merged: u64,
+    /// Alerts and notices that no message will tell of.
+    pub dropped: u64,
+    pub last_sent: Option<Timestamp>,
+    /// Of the last try, when it failed.
+    pub last_error: Option<String>,
+    /// Why messages wait in memory only.
+    pub disk_error: Option<String>,
 }
