@@ -253,6 +253,22 @@ fn without_captures(hir: &Hir, keep: &[usize], order: &mut Vec<usize>) -> Hir {
     }
 }
 
+/// The expanded pattern's tree, and which field each of its named groups becomes.
+pub(crate) fn outline(pattern: &str, library: &Library) -> Option<(Hir, Vec<(String, String)>)> {
+    let mut expansion = Expansion {
+        known: library,
+        text: String::new(),
+        groups: 0,
+        trail: Vec::new(),
+    };
+    let names = expansion.expand(pattern).ok()?;
+    let groups = names
+        .into_iter()
+        .map(|(name, group)| (format!("{GROUP_PREFIX}{group}"), name))
+        .collect();
+    Some((parse(&expansion.text).ok()?, groups))
+}
+
 const GROUP_PREFIX: &str = "grok_";
 
 fn group_of(name: &str) -> Option<usize> {

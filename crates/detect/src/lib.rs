@@ -26,6 +26,7 @@ pub mod event;
 pub mod expr;
 mod flow;
 pub mod grok;
+pub mod lint;
 pub mod literals;
 mod network;
 pub mod nodes;
