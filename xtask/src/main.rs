@@ -9,7 +9,9 @@
 
 use std::process::ExitCode;
 
+mod deb;
 mod deps;
+mod libraries;
 mod suite;
 mod tidy;
 
@@ -18,7 +20,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--quick]   format, lint, tidiness, dependencies, every test; says what was skipped and why
                    (--quick leaves the lints out)
   tidy             house rules that no compiler checks: file and function length, forbidden words
-  deps             licences, sources and number of the dependencies";
+  deps             licences, sources and number of the dependencies
+  deb [--version-suffix SUFFIX] [--out DIR] [--binary FILE]
+                   the Debian package: builds the program (or packs FILE), its manual and
+                   completions; prints path, size and SHA-256
+  man              the manual pages and completions, into the target folder";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +34,8 @@ fn main() -> ExitCode {
         ["test", "--quick"] => suite::run(suite::Scope::TestsOnly),
         ["tidy"] => tidy::run(),
         ["deps"] => deps::run(),
+        ["deb", rest @ ..] => deb::Wish::parse(rest).and_then(|wish| deb::run(&wish)),
+        ["man"] => deb::manual(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
