@@ -176,6 +176,29 @@ fn a_cut_file_is_read_anew_and_its_copy_finished() {
 }
 
 #[test]
+fn a_copy_written_over_the_last_copy_is_not_read_again() {
+    let (dir, path) = log();
+    let copy = dir.path().join("auth.log.1");
+    append(&path, "day one, first\n");
+    let mut sensors = open(&path, &Positions::default());
+    assert_eq!(lines(&mut sensors, 1), ["day one, first"]);
+    for day in ["two", "three", "four"] {
+        append(&path, &format!("late before day {day}\n"));
+        fs::copy(&path, &copy).unwrap();
+        let log = OpenOptions::new().write(true).open(&path).unwrap();
+        log.set_len(0).unwrap();
+        append(&path, &format!("day {day}, first\n"));
+        let wanted = [
+            format!("late before day {day}"),
+            format!("day {day}, first"),
+        ];
+        assert_eq!(lines(&mut sensors, 2), wanted);
+        append(&path, "more\n");
+        assert_eq!(lines(&mut sensors, 1), ["more"]);
+    }
+}
+
+#[test]
 fn a_deleted_file_that_comes_back_is_read_from_its_beginning() {
     let (_dir, path) = log();
     append(&path, "a\n");

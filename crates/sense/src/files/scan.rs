@@ -389,6 +389,11 @@ impl Files {
         let Some(tail) = self.tails.get_mut(&key) else {
             return;
         };
+        if tail.standing == Standing::Rotated {
+            // The next copy was written over the last one. What is new in it, the file that was
+            // copied knows.
+            return self.let_overwritten_go(key, marks);
+        }
         let known = position(tail);
         let before = tail.after.take();
         tail.restart();
@@ -399,11 +404,38 @@ impl Files {
         if let Some(own) = list.iter().position(|sibling| sibling.file == known.file) {
             list.truncate(own);
         }
+        for sibling in &list {
+            if let Some(&other) = self.by_id.get(&sibling.file)
+                && let Some(tail) = self.tails.get_mut(&other)
+                && tail.standing == Standing::Rotated
+                && tail.was_replaced()
+            {
+                self.let_overwritten_go(other, marks);
+            }
+        }
         let older = self.open_listed(index, &path, &list, Some(&known), before, marks, table);
         if let Some(tail) = self.tails.get_mut(&key) {
             tail.after = older.filter(|older| *older != key);
         }
         self.queue(key);
+    }
+
+    fn let_overwritten_go(&mut self, key: u64, marks: &mut Marks) {
+        let Some(tail) = self.tails.remove(&key) else {
+            return;
+        };
+        if let Some(watch) = tail.watch {
+            self.watches.remove_file(watch);
+        }
+        if self.by_id.get(&tail.id) == Some(&key) {
+            self.by_id.remove(&tail.id);
+            marks.record(PositionChange::ForgetFile { file: tail.id });
+        }
+        if let Some(spec) = self.specs.get_mut(tail.spec)
+            && spec.by_path.get(&tail.path) == Some(&key)
+        {
+            spec.by_path.remove(&tail.path);
+        }
     }
 
     // A file may be cut and then renamed before anyone looked.
