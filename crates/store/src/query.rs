@@ -62,6 +62,32 @@ impl Store {
         Ok(())
     }
 
+    /// Decisions in force at `at`, the newest first, at most `limit`; with `before`, only those
+    /// that stand before that ledger index (for paging).
+    pub fn newest_bans(
+        &self,
+        at: Timestamp,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<ActiveBan>, StoreError> {
+        let text = "SELECT newest.idx, entry.payload FROM
+                      (SELECT idx FROM ban WHERE +until > ?1 AND (?2 IS NULL OR idx < ?2)
+                       ORDER BY idx DESC LIMIT ?3) AS newest JOIN entry USING (idx)
+                    ORDER BY newest.idx DESC";
+        let values = [
+            at.nanos().into(),
+            before.map(sql).into(),
+            sql(limit as u64).into(),
+        ];
+        payloads(&self.db, text, &values, &mut |index, entry| match entry {
+            Entry::Decision(decision) => Ok(ActiveBan { index, decision }),
+            _ => Err(damaged(
+                &format!("ban of entry {index}"),
+                "the entry is no decision",
+            )),
+        })
+    }
+
     /// Hands `take` the network and the end of every ban in force at `at`, the first to end
     /// first: what must be in the kernel. On an error what was handed over is not all there is.
     pub fn ban_ends<T>(
@@ -107,6 +133,18 @@ impl Store {
             Entry::Alert(alert) => Ok(RecordedAlert { index, alert }),
             _ => Err(damaged(&format!("alert {index}"), "the entry is no alert")),
         })
+    }
+
+    /// One alert by its id.
+    pub fn alert(&self, id: AlertId) -> Result<Option<RecordedAlert>, StoreError> {
+        let text = "SELECT entry_key.idx, entry.payload FROM entry_key JOIN entry USING (idx)
+                    WHERE key = ?1";
+        let values = [format!("alert:{id}").into()];
+        let found = payloads(&self.db, text, &values, &mut |index, entry| match entry {
+            Entry::Alert(alert) => Ok(RecordedAlert { index, alert }),
+            _ => Err(damaged(&format!("alert {index}"), "the entry is no alert")),
+        })?;
+        Ok(found.into_iter().next())
     }
 
     /// Refusals, the newest first.

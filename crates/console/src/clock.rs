@@ -1,0 +1,7 @@
+//! The one place of this room that reads a clock.
+
+use model::Timestamp;
+
+pub(crate) fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}
