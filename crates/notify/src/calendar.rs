@@ -39,6 +39,8 @@ impl<'de> Deserialize<'de> for TimeOfDay {
 }
 
 impl TimeOfDay {
+    pub(crate) const MIDNIGHT: Self = Self(Time::midnight());
+
     /// The next time that the clock on the wall shows it, after `now`.
     pub(crate) fn next(self, now: Timestamp, zone: &TimeZone) -> Timestamp {
         let local = jiff::Timestamp::from(now).to_zoned(zone.clone());
@@ -61,9 +63,9 @@ impl TimeOfDay {
 /// From one time of day to another, over midnight when the second is the smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Span {
-    pub from: TimeOfDay,
-    pub until: TimeOfDay,
+pub(crate) struct Span {
+    pub(crate) from: TimeOfDay,
+    pub(crate) until: TimeOfDay,
 }
 
 impl Span {

@@ -102,6 +102,26 @@ impl Grouper {
         self.take(now)
     }
 
+    /// What is held back now, for the disk.
+    pub(crate) const fn held(&self) -> Option<&Message> {
+        self.held.as_ref()
+    }
+
+    /// What was held back before a restart.
+    pub(crate) fn restore(&mut self, message: Message) {
+        match &mut self.held {
+            Some(held) => held.absorb(message),
+            None => self.held = Some(message),
+        }
+    }
+
+    /// Nothing is said now that is not grave.
+    pub(crate) fn is_quiet(&self, now: Timestamp, zone: &TimeZone) -> bool {
+        self.rules
+            .quiet
+            .is_some_and(|quiet| quiet.hours.contains(now, zone))
+    }
+
     /// Whatever is held, at the end.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<Message> {
         let mut message = self.held.take()?;

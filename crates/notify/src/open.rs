@@ -115,11 +115,6 @@ impl Open {
         Some(message)
     }
 
-    pub(crate) fn poll_timeout(&self, after: Duration) -> Option<Timestamp> {
-        let waiting = self.items.iter().filter(|item| !item.escalated);
-        waiting.map(|item| item.since.plus(after)).min()
-    }
-
     pub(crate) fn ids(&self) -> Vec<AlertId> {
         self.items.iter().map(|item| item.incident.id).collect()
     }
@@ -157,7 +152,6 @@ mod tests {
         assert!(open.note(&grave(1), at(0)));
         assert!(!open.note(&grave(1), at(1)), "the same again");
         assert!(open.note(&grave(2), at(0)));
-        assert_eq!(open.poll_timeout(AFTER), Some(at(900)));
         assert_eq!(open.overdue(AFTER, "h", at(899)), None);
         let message = open.overdue(AFTER, "h", at(900)).unwrap();
         assert_eq!((message.kind, message.alerts), (Kind::Escalation, 2));

@@ -26,11 +26,11 @@ const ERROR_CHARS_MAX: usize = 300;
 
 /// Why a message did not go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub text: String,
+pub(crate) struct Failure {
+    pub(crate) text: String,
     /// The other side will never take this message.
-    pub permanent: bool,
-    pub retry_after: Option<Duration>,
+    pub(crate) permanent: bool,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Failure {
