@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fs,
+    io::Read as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt as _,
     path::Path,
@@ -15,11 +16,19 @@ use model::HostFacts;
 
 /// Where systemd-resolved writes the servers that stand behind its stub on 127.0.0.53.
 const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
+/// What systemd-logind writes of each session.
+const SESSIONS: &str = "/run/systemd/sessions";
+/// Sessions looked at, and how much of each.
+const SESSIONS_MAX: usize = 4_096;
+const SESSION_BYTES_MAX: u64 = 16 << 10;
 /// Processes and descriptors looked at in search of sshd.
 const PROCESSES_MAX: usize = 65_536;
 const DESCRIPTORS_MAX: usize = 1_024;
 
 /// Gathers the facts. `ssh_connection` is the value of `$SSH_CONNECTION`, if any.
+///
+/// Sessions are known in two ways, and both count: by the connections that their sshd holds (which
+/// only root sees), and by what systemd-logind says (which everybody may read).
 pub fn facts(proc_root: &Path, resolv_conf: &Path, ssh_connection: Option<&str>) -> HostFacts {
     let read = |name: &str| fs::read_to_string(proc_root.join(name)).unwrap_or_default();
     let mut own = local_v4(&read("net/fib_trie"));
@@ -34,6 +43,7 @@ pub fn facts(proc_root: &Path, resolv_conf: &Path, ssh_connection: Option<&str>)
     let mut sockets = tcp_sockets(&read("net/tcp"));
     sockets.extend(tcp_sockets(&read("net/tcp6")));
     let mut admins = peers_of(&sockets, &session_sockets(proc_root));
+    admins.extend(logind_sessions(Path::new(SESSIONS)));
     admins.extend(ssh_connection.and_then(ssh_client));
     HostFacts {
         own_addresses: sorted(own),
@@ -198,6 +208,36 @@ fn is_session_title(title: &str) -> bool {
     rest.is_some_and(|who| !who.is_empty() && !who.starts_with('/') && !who.contains('['))
 }
 
+/// The remote ends of the sessions in this folder.
+fn logind_sessions(folder: &Path) -> Vec<IpAddr> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let read = |path: &Path| {
+        let mut text = String::new();
+        let file = fs::File::open(path).ok()?;
+        file.take(SESSION_BYTES_MAX)
+            .read_to_string(&mut text)
+            .ok()?;
+        Some(text)
+    };
+    entries
+        .take(SESSIONS_MAX)
+        .filter_map(|entry| session_peer(&read(&entry.ok()?.path())?))
+        .collect()
+}
+
+/// `KEY=value` lines; a session that is `closing` has no one at its other end.
+fn session_peer(text: &str) -> Option<IpAddr> {
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    let is_remote = value("REMOTE") == Some("1") && value("STATE") != Some("closing");
+    let host = value("REMOTE_HOST").filter(|_| is_remote)?;
+    host.split('%').next()?.parse().ok()
+}
+
 fn socket_inode(target: &str) -> Option<u64> {
     target
         .strip_prefix("socket:[")?
@@ -317,6 +357,25 @@ mod tests {
         ] {
             assert!(!is_session_title(other), "{other}");
         }
+    }
+
+    #[test]
+    fn logind_names_the_remote_end_of_a_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let session = "# made by logind\nUID=0\nUSER=root\nACTIVE=1\nSTATE=active\nREMOTE=1\n\
+                       REMOTE_HOST=203.0.113.77\nSERVICE=sshd\n";
+        put("3", session);
+        put("4", &session.replace("203.0.113.77", "fe80::7%eth0"));
+        put("5", &session.replace("STATE=active", "STATE=closing"));
+        put("6", &session.replace("REMOTE=1", "REMOTE=0"));
+        put("7", &session.replace("203.0.113.77", "a name"));
+        put("8", "");
+        assert_eq!(
+            sorted(logind_sessions(dir.path())),
+            ips(&["203.0.113.77", "fe80::7"])
+        );
+        assert_eq!(logind_sessions(Path::new("/nonexistent")), ips(&[]));
     }
 
     #[test]

@@ -17,6 +17,7 @@
 
 mod clock;
 pub mod discover;
+mod doors;
 mod error;
 mod files;
 mod framer;
@@ -33,7 +34,9 @@ mod stream;
 mod syslog;
 mod table;
 
+pub use doors::{Doors, Held, Listeners};
 pub use error::SenseError;
+pub use journal::children::Children;
 pub use positions::{FilePosition, Fingerprint, PositionChange, Positions, Standing};
 pub use replay::{Progress, ReplaySummary, read_file};
 pub use sensors::{Sensors, Wake};

@@ -24,9 +24,10 @@ use rustix::{
 };
 
 use crate::{
-    Input, PositionChange, Positions, SenseError, SourceProblem, SourceSpec, SourceStatus,
+    Doors, Held, Input, Listeners, PositionChange, Positions, SenseError, SourceProblem,
+    SourceSpec, SourceStatus,
     files::{Files, pattern::FilePattern},
-    journal::Journal,
+    journal::{Journal, children::Children},
     positions::Marks,
     stream::{Stream, standard_input},
     syslog::{Connection, IDLE_MAX, Listener, Turn, Udp},
@@ -64,6 +65,7 @@ pub struct Sensors {
     marks: Marks,
     files: Files,
     channels: BTreeMap<u32, Channel>,
+    doors: Doors,
     next_key: u32,
     ready: VecDeque<u32>,
     signals: VecDeque<u32>,
@@ -91,12 +93,26 @@ impl Sensors {
         specs: Vec<SourceSpec>,
         positions: &Positions,
     ) -> Result<(Self, Vec<SourceProblem>), SenseError> {
-        Self::open_with(specs, positions, &mut standard_input)
+        let doors = Doors::open(&specs).map_err(|source| SenseError::Setup {
+            what: "the thread that starts programs",
+            source,
+        })?;
+        Self::open_through(specs, positions, doors)
+    }
+
+    /// As [`Sensors::open`], by a thread that may open no socket and start nothing.
+    pub fn open_through(
+        specs: Vec<SourceSpec>,
+        positions: &Positions,
+        doors: Doors,
+    ) -> Result<(Self, Vec<SourceProblem>), SenseError> {
+        Self::open_with(specs, positions, doors, &mut standard_input)
     }
 
     fn open_with(
         specs: Vec<SourceSpec>,
         positions: &Positions,
+        doors: Doors,
         stdin: &mut dyn FnMut() -> io::Result<OwnedFd>,
     ) -> Result<(Self, Vec<SourceProblem>), SenseError> {
         let setup = |what| move |source| SenseError::Setup { what, source };
@@ -107,6 +123,7 @@ impl Sensors {
             marks: Marks::new(positions.clone()),
             files: Files::new().map_err(setup("inotify"))?,
             channels: BTreeMap::new(),
+            doors,
             next_key: 0,
             ready: VecDeque::new(),
             signals: VecDeque::new(),
@@ -232,6 +249,35 @@ impl Sensors {
         status
     }
 
+    /// What is listened on, for a reload to open only what is new.
+    pub fn held(&self) -> Held {
+        let mut held = Held::default();
+        for channel in self.channels.values() {
+            match channel {
+                Channel::Udp(udp) => held.udp.push(udp.listen),
+                Channel::Listener(tcp) => held.tcp.push(tcp.listen),
+                Channel::Connection(_) | Channel::Journal(_) | Channel::Stdin(_) => {}
+            }
+        }
+        held
+    }
+
+    /// Doors for the sensors that follow these: what listens already, and what was opened for
+    /// them since.
+    pub fn hand_over(&self, mut fresh: Listeners) -> Doors {
+        for channel in self.channels.values() {
+            match channel {
+                Channel::Udp(udp) => fresh.add_udp(udp.listen, udp.socket.try_clone()),
+                Channel::Listener(tcp) => fresh.add_tcp(tcp.listen, tcp.socket.try_clone()),
+                Channel::Connection(_) | Channel::Journal(_) | Channel::Stdin(_) => {}
+            }
+        }
+        Doors {
+            children: Children::clone(&self.doors.children),
+            listeners: fresh,
+        }
+    }
+
     fn add(
         &mut self,
         spec: &SourceSpec,
@@ -247,19 +293,24 @@ impl Sensors {
             Input::Journal { matches, directory } => {
                 let source = self.intern(spec, "journalctl");
                 let name = journal_name(matches, directory.as_deref());
-                let journal = Journal::new(matches.clone(), directory.clone(), name, source);
+                let children = Children::clone(&self.doors.children);
+                let journal =
+                    Journal::new(matches.clone(), directory.clone(), name, source, children);
                 let key = self.add_channel(Channel::Journal(Box::new(journal)));
                 self.start_journal(key);
             }
             Input::SyslogUdp { listen } => {
                 let source = self.intern(spec, "syslog");
-                let udp = Udp::bind(*listen, source).map_err(|e| (e.to_string(), fix_bind(&e)))?;
+                let socket = self.doors.listeners.udp(*listen);
+                let socket = socket.map_err(|e| (e.to_string(), fix_bind(&e)))?;
+                let udp = Udp::new(socket, *listen, source);
                 self.watch_new(Channel::Udp(udp)).map_err(no_fix)?;
             }
             Input::SyslogTcp { listen } => {
                 let source = self.intern(spec, "syslog");
-                let tcp =
-                    Listener::bind(*listen, source).map_err(|e| (e.to_string(), fix_bind(&e)))?;
+                let socket = self.doors.listeners.tcp(*listen);
+                let socket = socket.map_err(|e| (e.to_string(), fix_bind(&e)))?;
+                let tcp = Listener::new(socket, *listen, source);
                 self.watch_new(Channel::Listener(tcp)).map_err(no_fix)?;
             }
             Input::Stdin => {
@@ -329,19 +380,36 @@ impl Sensors {
         let started = journal.start(&self.marks).and_then(|()| self.watch(key));
         if let Err(error) = started {
             let why = format!("journalctl cannot be started: {error}");
-            let first = self
-                .table
-                .status()
-                .get(source.0 as usize)
-                .is_none_or(|s| s.error.is_none());
-            if first {
-                self.problems.push(SourceProblem {
-                    source: "journal".to_owned(),
-                    why: why.clone(),
-                    fix: "install systemd's journalctl, or name log files instead".to_owned(),
-                });
-            }
-            self.table.count(source, |status| status.error = Some(why));
+            self.report_journal(source, why);
+        }
+    }
+
+    // Once, until it is well again.
+    fn report_journal(&mut self, source: SourceId, why: String) {
+        let status = self.table.status().get(source.0 as usize);
+        if status.is_none_or(|status| status.error.is_none()) {
+            self.problems.push(SourceProblem {
+                source: "journal".to_owned(),
+                why: why.clone(),
+                fix: "it is tried again by itself; if that goes on, see `journalctl --verify`, \
+                      install systemd's journalctl, or name log files instead"
+                    .to_owned(),
+            });
+        }
+        self.table.count(source, |status| status.error = Some(why));
+    }
+
+    fn hear_farewells(&mut self) {
+        let farewells: Vec<(SourceId, String)> = self
+            .channels
+            .values_mut()
+            .filter_map(|channel| match channel {
+                Channel::Journal(journal) => Some((journal.source, journal.farewell()?)),
+                _ => None,
+            })
+            .collect();
+        for (source, why) in farewells {
+            self.report_journal(source, why);
         }
     }
 
@@ -466,13 +534,7 @@ impl Sensors {
 
     fn end(&mut self, key: u32) {
         if let Some(Channel::Journal(journal)) = self.channels.get_mut(&key) {
-            let why = journal.on_end(&mut self.table);
-            self.problems.push(SourceProblem {
-                source: "journal".to_owned(),
-                why,
-                fix: "it is started again by itself; if that goes on, see `journalctl --verify`"
-                    .to_owned(),
-            });
+            journal.on_end();
             return;
         }
         self.channels.remove(&key);
@@ -528,6 +590,7 @@ impl Sensors {
         if !self.files.is_empty() {
             self.files.on_time(now, &mut self.marks, &mut self.table);
         }
+        self.hear_farewells();
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let due: Vec<u32> = self
             .channels

@@ -444,13 +444,21 @@ fn wake_ups_and_lines_take_turns() {
     assert_eq!(wake, Wake::Timeout);
 }
 
+fn open_with(
+    specs: Vec<SourceSpec>,
+    stdin: &mut dyn FnMut() -> io::Result<OwnedFd>,
+) -> Result<(Sensors, Vec<SourceProblem>), SenseError> {
+    let doors = Doors::open(&specs).unwrap();
+    Sensors::open_with(specs, &Positions::default(), doors, stdin)
+}
+
 #[test]
 fn standard_input_ends_with_its_last_line() {
     let (reader, mut writer) = io::pipe().unwrap();
     let mut reader = Some(OwnedFd::from(reader));
     let specs = vec![SourceSpec::new(Input::Stdin, "syslog")];
     let mut stdin = || reader.take().ok_or_else(|| io::Error::other("once"));
-    let (mut sensors, _) = Sensors::open_with(specs, &Positions::default(), &mut stdin).unwrap();
+    let (mut sensors, _) = open_with(specs, &mut stdin).unwrap();
     writer.write_all(b"a\n\nb").unwrap();
     assert_eq!(lines(&mut sensors, 1), ["a"]);
     writer.write_all(b"c\nend").unwrap();
@@ -466,7 +474,7 @@ fn standard_input_may_be_a_file() {
     append(&path, &"line\n".repeat(30_000));
     let mut stdin = || File::open(&path).map(OwnedFd::from);
     let specs = vec![SourceSpec::new(Input::Stdin, "syslog")];
-    let (mut sensors, _) = Sensors::open_with(specs, &Positions::default(), &mut stdin).unwrap();
+    let (mut sensors, _) = open_with(specs, &mut stdin).unwrap();
     let (mut batch, mut count) = (Batch::default(), 0);
     while sensors.next_batch(&mut batch, SOON).unwrap() == Wake::Lines {
         count += batch.records.len();
@@ -737,4 +745,38 @@ fn latency_from_write_to_batch() {
         spans[500], spans[990], spans[999]
     );
     assert!(spans[500] < Duration::from_micros(300));
+}
+
+#[test]
+fn a_reload_keeps_the_sockets_that_listen_and_gets_new_ones_from_outside() {
+    // Free until now, so most likely for a moment more.
+    let udp = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let of_udp = SourceSpec::new(Input::SyslogUdp { listen: udp }, "syslog");
+    let of_tcp = SourceSpec::new(Input::SyslogTcp { listen: tcp }, "syslog");
+    let (before, problems) = Sensors::open(vec![of_udp.clone()], &Positions::default()).unwrap();
+    assert_eq!(problems, []);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"<38>sshd[1]: meanwhile", udp).unwrap();
+
+    let specs = vec![of_udp, of_tcp];
+    let mut fresh = crate::Listeners::default();
+    fresh.open(&specs, &before.held());
+    let doors = before.hand_over(fresh);
+    let (mut after, problems) = Sensors::open_through(specs, &Positions::default(), doors).unwrap();
+    drop(before);
+    assert_eq!(problems, []);
+    client.send_to(b"<38>sshd[1]: after", udp).unwrap();
+    let mut stream = TcpStream::connect(tcp).unwrap();
+    stream.write_all(b"<38>sshd[1]: by tcp\n").unwrap();
+    let got = lines(&mut after, 3).join("\n");
+    for part in ["meanwhile", "after", "by tcp"] {
+        assert!(got.contains(part), "{part} in {got}");
+    }
 }

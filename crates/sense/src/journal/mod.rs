@@ -2,12 +2,14 @@
 //!
 //! The child is killed with its source, and started again (ever more slowly) when it ends.
 
+pub(crate) mod children;
 pub(crate) mod export;
 
 use std::{
-    io::{self, Read as _},
+    io::{self, PipeReader, Read as _},
     path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
+    sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
 
@@ -16,7 +18,10 @@ use model::{
     limits::{BATCH_BYTES_MAX, BATCH_LINES_MAX, JOURNAL_ENTRY_BYTES_MAX},
 };
 
-use self::export::Reader;
+use self::{
+    children::{Children, Running},
+    export::Reader,
+};
 use crate::{
     clock,
     positions::{Marks, PositionChange},
@@ -41,7 +46,10 @@ pub(crate) struct Journal {
     /// Tells this journal source from others in the positions.
     name: String,
     pub(crate) source: SourceId,
-    child: Option<Child>,
+    children: Children,
+    child: Option<Running>,
+    /// How the last child ended, as soon as that is known.
+    farewell: Option<Receiver<String>>,
     reader: Reader,
     oversize_counted: u64,
     /// Entries before this were there when the sensor began.
@@ -59,6 +67,7 @@ impl Journal {
         directory: Option<PathBuf>,
         name: String,
         source: SourceId,
+        children: Children,
     ) -> Self {
         Self {
             matches,
@@ -66,7 +75,9 @@ impl Journal {
             program: PathBuf::from("journalctl"),
             name,
             source,
+            children,
             child: None,
+            farewell: None,
             reader: Reader::new(JOURNAL_ENTRY_BYTES_MAX),
             oversize_counted: 0,
             opened: clock::now(),
@@ -97,17 +108,14 @@ impl Journal {
         }
         // A match begins with a field's name or is `+`; nothing else may look like an option.
         command.arg("--").args(&self.matches);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
         self.reader = Reader::new(JOURNAL_ENTRY_BYTES_MAX);
         self.oversize_counted = 0;
         self.restart_at = None;
         self.started = Instant::now();
-        match command.spawn() {
-            Ok(child) => {
+        match self.children.order(command) {
+            Ok((child, farewell)) => {
                 self.child = Some(child);
+                self.farewell = Some(farewell);
                 Ok(())
             }
             Err(error) => {
@@ -117,8 +125,8 @@ impl Journal {
         }
     }
 
-    pub(crate) fn output(&self) -> Option<&ChildStdout> {
-        self.child.as_ref()?.stdout.as_ref()
+    pub(crate) fn output(&self) -> Option<&PipeReader> {
+        self.child.as_ref().map(|child| &child.output)
     }
 
     /// Reads once; epoll said that it will not block.
@@ -131,11 +139,11 @@ impl Journal {
         if self.pull(batch, marks, table) == Turn::Again {
             return Turn::Again;
         }
-        let Some(output) = self.child.as_mut().and_then(|child| child.stdout.as_mut()) else {
+        let Some(child) = self.child.as_mut() else {
             return Turn::Wait;
         };
         let mut buffer = vec![0; CHUNK];
-        match output.read(&mut buffer) {
+        match child.output.read(&mut buffer) {
             Ok(length) if length > 0 => {
                 self.reader.feed(buffer.get(..length).unwrap_or_default());
                 self.pull(batch, marks, table)
@@ -145,9 +153,9 @@ impl Journal {
         }
     }
 
-    /// The child is gone: says why and plans the next.
-    pub(crate) fn on_end(&mut self, table: &mut SourceTable) -> String {
-        let why = self.stop();
+    /// The child is gone: plans the next. Why comes by [`Journal::farewell`].
+    pub(crate) fn on_end(&mut self) {
+        self.child = None;
         let is_quick = self.started.elapsed() < HEALTHY;
         self.failures = if is_quick {
             self.failures.saturating_add(1)
@@ -158,34 +166,21 @@ impl Journal {
             self.backoff = BACKOFF_MIN;
         }
         self.plan_restart();
-        table.count(self.source, |status| status.error = Some(why.clone()));
-        why
+    }
+
+    /// Why the last child ended, once.
+    pub(crate) fn farewell(&mut self) -> Option<String> {
+        if self.child.is_some() {
+            return None;
+        }
+        let why = self.farewell.as_ref()?.try_recv().ok()?;
+        self.farewell = None;
+        Some(why)
     }
 
     fn plan_restart(&mut self) {
         self.restart_at = Some(Instant::now() + self.backoff);
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-    }
-
-    // The child has been killed or has closed its output, so that its end is near.
-    fn stop(&mut self) -> String {
-        let Some(mut child) = self.child.take() else {
-            return String::new();
-        };
-        // Fails when it has ended already.
-        let _ = child.kill();
-        let mut said = Vec::new();
-        if let Some(errors) = child.stderr.take() {
-            let _ = errors.take(4_096).read_to_end(&mut said);
-        }
-        let status = child
-            .wait()
-            .map_or_else(|e| e.to_string(), |status| status.to_string());
-        let said = String::from_utf8_lossy(&said);
-        format!(
-            "journalctl ended ({status}): {}",
-            said.trim().replace('\n', "; ")
-        )
     }
 
     fn pull(&mut self, batch: &mut Batch, marks: &mut Marks, table: &mut SourceTable) -> Turn {
@@ -214,12 +209,6 @@ impl Journal {
             table.count(self.source, |status| status.dropped += dropped);
         }
         turn
-    }
-}
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -283,7 +272,8 @@ mod tests {
             labels: std::collections::BTreeMap::new(),
         };
         let source = table.intern(info, "journal");
-        let mut journal = Journal::new(vec!["_COMM=x".into()], None, "j".into(), source);
+        let children = Children::start().unwrap();
+        let mut journal = Journal::new(vec!["_COMM=x".into()], None, "j".into(), source, children);
         journal.program = PathBuf::from(program);
         journal
     }
@@ -317,7 +307,8 @@ mod tests {
         );
         let first = batch.iter().next().unwrap();
         assert!(first.raw.starts_with(b"__CURSOR=s=1;i=1\n") && first.raw.ends_with(b"ssh2\n"));
-        assert!(journal.on_end(&mut table).contains("journalctl ended"));
+        journal.on_end();
+        assert!(why(&mut journal).contains("no journal"));
         assert!(journal.restart_at.unwrap() > Instant::now());
         journal.start(&marks).unwrap();
         while journal.read(&mut batch, &mut marks, &mut table) != Turn::Ended {}
@@ -328,18 +319,56 @@ mod tests {
         );
     }
 
+    fn why(journal: &mut Journal) -> String {
+        for _ in 0..1_000 {
+            if let Some(why) = journal.farewell() {
+                return why;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no farewell");
+    }
+
     #[test]
     fn a_missing_program_is_tried_again_later() {
-        let mut table = SourceTable::default();
+        let (mut table, mut marks) = (SourceTable::default(), Marks::default());
         let mut journal = journal("/nonexistent/journalctl", &mut table);
-        assert!(journal.start(&Marks::default()).is_err());
+        journal.start(&marks).unwrap();
+        let mut batch = Batch::default();
+        while journal.read(&mut batch, &mut marks, &mut table) != Turn::Ended {}
+        journal.on_end();
         assert!(journal.restart_at.is_some());
+        assert!(why(&mut journal).contains("cannot be started"));
+    }
+
+    #[test]
+    fn a_child_ends_with_its_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("journalctl");
+        std::fs::write(&script, "#!/bin/sh\necho $$\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut table = SourceTable::default();
+        let mut journal = journal(script.to_str().unwrap(), &mut table);
+        journal.start(&Marks::default()).unwrap();
+        let mut number = [0; 16];
+        let length = journal
+            .child
+            .as_mut()
+            .unwrap()
+            .output
+            .read(&mut number)
+            .unwrap();
+        let number = String::from_utf8_lossy(&number[..length]).trim().to_owned();
+        let process = PathBuf::from("/proc").join(number);
+        assert!(process.exists());
+        drop(journal);
+        assert!(!process.exists());
     }
 
     /// Ends with the test, however that ends.
-    struct Running(Child);
+    struct Daemon(std::process::Child);
 
-    impl Drop for Running {
+    impl Drop for Daemon {
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();
@@ -347,16 +376,16 @@ mod tests {
     }
 
     /// journald in a mount namespace of its own, with `run` as its `/run`.
-    fn real_journald(run: &std::path::Path) -> Option<Running> {
+    fn real_journald(run: &std::path::Path) -> Option<Daemon> {
         let script = "mount --bind \"$0\" /run && mkdir -p /run/systemd/journal /run/log/journal \
                       && exec /lib/systemd/systemd-journald";
         let child = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", script])
             .arg(run)
-            .stderr(Stdio::null())
+            .stderr(std::process::Stdio::null())
             .spawn()
             .ok()?;
-        let mut running = Running(child);
+        let mut running = Daemon(child);
         for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(30));
             let has_journal =

@@ -33,24 +33,37 @@ const DATAGRAMS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Udp {
     pub(crate) socket: UdpSocket,
+    /// As configured.
+    pub(crate) listen: SocketAddr,
     source: SourceId,
 }
 
+pub(crate) fn bind_udp(listen: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(listen),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // Refused above the system's limit, where the default will have to do.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&listen.into())?;
+    Ok(socket.into())
+}
+
+pub(crate) fn bind_tcp(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpListener::bind(listen)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 impl Udp {
-    pub(crate) fn bind(listen: SocketAddr, source: SourceId) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(listen),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        // Refused above the system's limit, where the default will have to do.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        socket.set_nonblocking(true)?;
-        socket.bind(&listen.into())?;
-        Ok(Self {
-            socket: socket.into(),
+    pub(crate) const fn new(socket: UdpSocket, listen: SocketAddr, source: SourceId) -> Self {
+        Self {
+            socket,
+            listen,
             source,
-        })
+        }
     }
 
     /// Takes what has arrived. The kernel keeps (and epoll reports) what did not fit.
@@ -105,14 +118,18 @@ fn drops_of(text: &str, inode: u64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
+    /// As configured.
+    pub(crate) listen: SocketAddr,
     source: SourceId,
 }
 
 impl Listener {
-    pub(crate) fn bind(listen: SocketAddr, source: SourceId) -> io::Result<Self> {
-        let socket = TcpListener::bind(listen)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, source })
+    pub(crate) const fn new(socket: TcpListener, listen: SocketAddr, source: SourceId) -> Self {
+        Self {
+            socket,
+            listen,
+            source,
+        }
     }
 
     pub(crate) const fn source(&self) -> SourceId {
