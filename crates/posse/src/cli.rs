@@ -250,6 +250,16 @@ pub(crate) enum RulesCommand {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Find what tests do not show: patterns by which a client's text bans somebody else (each
+    /// with a line that proves it), buckets shared by all, filters that nothing meets.
+    Lint {
+        /// A rules folder, with its sample logs, instead of the built-in rules.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Print JSON, one finding a line and the totals last.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run each technology's sample log and hold the alerts against what it must give.
     Test {
         /// A rules folder instead of the built-in rules.

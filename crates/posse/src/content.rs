@@ -63,16 +63,21 @@ fn built_in() -> impl Iterator<Item = RuleFile> {
 }
 
 fn compile(files: Vec<RuleFile>) -> Content {
-    let data: Vec<DataFile> = files
+    let data = data_of(&files);
+    let (rules, diagnostics) = Rules::load(files, &data);
+    Content { rules, diagnostics }
+}
+
+/// The lists among the files that rules read by name.
+pub(crate) fn data_of(files: &[RuleFile]) -> Vec<DataFile> {
+    files
         .iter()
         .filter(|f| f.path.split('/').any(|part| part == "data"))
         .map(|f| DataFile {
             name: f.name().to_owned(),
             bytes: f.text.clone().into_bytes(),
         })
-        .collect();
-    let (rules, diagnostics) = Rules::load(files, &data);
-    Content { rules, diagnostics }
+        .collect()
 }
 
 /// Every readable text below `folder`, in a stable order; test samples are left where they are.

@@ -18,6 +18,7 @@ mod operator;
 mod order;
 mod replay;
 mod rules_command;
+mod rules_lint;
 mod rules_test;
 mod shield;
 mod state;

@@ -134,8 +134,8 @@ pub struct Report {
 pub fn lint(files: &[RuleFile], data: &[DataFile], samples: &[Sample]) -> Report {
     let mut report = Report::default();
     let rules = read::Rules::of(files);
-    steer::samples(&rules, files, data, samples, &mut report);
-    pattern::patterns(&rules, files, &mut report);
+    let seen = steer::samples(&rules, files, data, samples, &mut report);
+    pattern::patterns(&rules, &seen, &mut report);
     structure::headers(&rules, &mut report);
     structure::scenarios(&rules, files, &mut report);
     structure::names(&rules, &mut report);
@@ -143,17 +143,25 @@ pub fn lint(files: &[RuleFile], data: &[DataFile], samples: &[Sample]) -> Report
     report
 }
 
+/// Lines below a `# lint: allow …` to which it applies.
+const ALLOWANCE_LINES: u32 = 12;
+
 /// One finding a place and kind is enough; those that the rule's author accepts go.
 fn settle(files: &[RuleFile], report: &mut Report) {
-    let allowed: BTreeSet<(&str, &str)> = files
-        .iter()
-        .filter(|file| matches!(file.kind(), RuleKind::Parser { .. } | RuleKind::Scenario))
-        .flat_map(|file| allowances(&file.text).map(|code| (file.path.as_str(), code)))
-        .collect();
+    let mut allowed: BTreeMap<(&str, &str), Vec<u32>> = BTreeMap::new();
+    for file in files {
+        if matches!(file.kind(), RuleKind::Parser { .. } | RuleKind::Scenario) {
+            for (line, code) in allowances(&file.text) {
+                allowed.entry((&file.path, code)).or_default().push(line);
+            }
+        }
+    }
     let mut seen = BTreeSet::new();
     let mut accepted = 0;
     report.findings.retain(|found| {
-        if allowed.contains(&(found.file.as_str(), found.code.name())) {
+        let above = allowed.get(&(found.file.as_str(), found.code.name()));
+        let below = |line: &u32| (*line..*line + ALLOWANCE_LINES).contains(&found.line);
+        if above.is_some_and(|lines| lines.iter().any(below)) {
             accepted += 1;
             return false;
         }
@@ -165,12 +173,12 @@ fn settle(files: &[RuleFile], report: &mut Report) {
     });
 }
 
-/// `# lint: allow CODE because …`: the codes; without a reason it does not count.
-fn allowances(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| {
+/// `# lint: allow CODE because …`: line and code; without a reason it does not count.
+fn allowances(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    text.lines().zip(1..).filter_map(|(line, number)| {
         let rest = line.trim().strip_prefix("# lint: allow ")?;
         let (code, reason) = rest.split_once(" because ")?;
-        (!reason.trim().is_empty()).then_some(code)
+        (!reason.trim().is_empty()).then_some((number, code))
     })
 }
 

@@ -4,6 +4,8 @@
 //! A text is written along the pattern's tree, with an address where it wants one. Into each part
 //! of it that could be anything goes a second address, in the way of [`super::probe`].
 
+use std::collections::BTreeSet;
+
 use model::Severity;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -15,7 +17,6 @@ use super::{
 };
 use crate::{
     grok::{self, Grok},
-    rules::RuleFile,
     symbols::Symbols,
 };
 
@@ -27,9 +28,16 @@ const VARIANTS: usize = 4;
 const TEXT_BYTES_MAX: usize = 8_192;
 /// Nesting of a pattern that is followed.
 const DEPTH_MAX: u32 = 250;
+/// What stands where the pattern lets anything stand.
+const FREE_TEXT: &str = "a a";
 
-pub(super) fn patterns(rules: &Rules<'_>, _files: &[RuleFile], report: &mut Report) {
-    for site in rules.sites.iter().filter(|site| !site.address.is_empty()) {
+/// Examines the patterns that no sample showed at work (`seen`): those were tried in earnest, with
+/// the filters around them.
+pub(super) fn patterns(rules: &Rules<'_>, seen: &BTreeSet<usize>, report: &mut Report) {
+    for (number, site) in rules.sites.iter().enumerate() {
+        if site.address.is_empty() || seen.contains(&number) {
+            continue;
+        }
         let mut symbols = Symbols::default();
         let Ok(grok) = Grok::compile(&site.pattern.value, &rules.library, &mut symbols) else {
             continue;
@@ -91,9 +99,17 @@ impl<'p> Text<'p> {
             HirKind::Class(class) => self.line.push(one_of(class)?),
             HirKind::Repetition(repetition) => {
                 let free = repetition.max.is_none() && is_free(&repetition.sub);
-                let optional = u32::from(free || self.variant % 2 == 0);
                 let start = self.line.len();
-                for _ in 0..repetition.min.max(optional) {
+                if free {
+                    self.line.push_str(FREE_TEXT);
+                }
+                let optional = u32::from(!free && self.variant.is_multiple_of(2));
+                let times = if free {
+                    0
+                } else {
+                    repetition.min.max(optional)
+                };
+                for _ in 0..times {
                     self.follow(&repetition.sub, depth + 1)?;
                 }
                 if free && !self.marked {
@@ -129,7 +145,7 @@ impl<'p> Text<'p> {
             return Some(());
         }
         let (start, outer) = (self.line.len(), self.marked);
-        let owner = probe::owner(&name, "x");
+        let owner = probe::owner(&name, "x").filter(|owner| *owner != Owner::Unknown);
         self.marked |= owner.is_some();
         self.follow(&capture.sub, depth + 1)?;
         self.marked = outer;
@@ -235,7 +251,7 @@ fn steering(rules: &Rules<'_>, site: &Site, place: &Place, forgery: &Forgery) ->
     } else {
         format!("the part `{}`", place.name)
     };
-    let certain = place.owner == Owner::Client && !forgery.breaks_out;
+    let certain = place.owner == Owner::Client && !forgery.breaks_out && !site.guarded;
     Finding {
         severity: if certain {
             Severity::Error

@@ -11,7 +11,7 @@ const VICTIMS: [&str; 3] = ["203.0.113.251", "203.0.113.252", "198.51.100.253"];
 const QUOTED_MAX: usize = 48;
 
 /// Parts of names of what clients choose.
-const CLIENTS_OWN: [&str; 44] = [
+const CLIENTS_OWN: [&str; 33] = [
     "user",
     "login",
     "account",
@@ -29,36 +29,36 @@ const CLIENTS_OWN: [&str; 44] = [
     "rcpt",
     "recipient",
     "subject",
-    "host",
+    "vhost",
+    "http_host",
     "sni",
     "server_name",
     "ident",
     "passw",
     "cmd",
     "command",
-    "arg",
-    "file",
     "realm",
-    "domain",
     "workstation",
     "qname",
     "cookie",
     "header",
     "body",
-    "method",
-    "verb",
-    "name",
-    "version",
-    "auth",
-    "reason",
-    "target",
     "client_id",
     "cert",
-    "rest",
-    "text",
+];
+/// Parts of names of what the resolver says: letters, digits, dots and dashes only.
+const RESOLVED: [&str; 6] = [
+    "remote_host",
+    "rhost",
+    "rdns",
+    "reverse",
+    "ptr",
+    "peer_name",
 ];
 /// Parts of names of what the system writes, or of a part that holds all others.
-const SYSTEMS_OWN: [&str; 24] = [
+const SYSTEMS_OWN: [&str; 29] = [
+    "where",
+    "head",
     "timestamp",
     "time",
     "date",
@@ -83,6 +83,9 @@ const SYSTEMS_OWN: [&str; 24] = [
     "size",
     "process_name",
     "hostname",
+    "httpversion",
+    "http_version",
+    "identifier",
 ];
 /// Parts of names of request headers that say for whom a request came.
 const FORWARDED: [&str; 8] = [
@@ -102,6 +105,9 @@ pub(super) enum Owner {
     Client,
     /// A header that names another address: the client's word as well.
     Forwarded,
+    /// A name that was looked up: whoever owns the address chose it, as far as names go.
+    Resolver,
+    /// Somebody's. Only taken for a client's where it is free text.
     Unknown,
 }
 
@@ -146,10 +152,12 @@ pub(super) fn owner(name: &str, text: &str) -> Option<Owner> {
         return Some(Owner::Forwarded);
     }
     let number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if number || is_address(text) || has(&SYSTEMS_OWN) && !has(&["user", "helo"]) {
+    if number || is_address(text) || has(&SYSTEMS_OWN) && !has(&["user", "helo", "header"]) {
         return None;
     }
-    Some(if has(&CLIENTS_OWN) {
+    Some(if has(&RESOLVED) {
+        Owner::Resolver
+    } else if has(&CLIENTS_OWN) {
         Owner::Client
     } else {
         Owner::Unknown
@@ -257,9 +265,21 @@ pub(super) fn forge(
     texts.extend(imitations.iter().map(|text| format!("{own} {text}")));
     texts.push(format!("{own} {victim}"));
     texts.push(format!("{own}@{victim}"));
+    texts.push(format!("{victim}.{own}"));
+    let fits = |text: &String| match place.owner {
+        Owner::Client | Owner::Forwarded => true,
+        Owner::Resolver => {
+            let label = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
+            text.chars().all(label)
+        }
+        // What never holds a blank is a word of the product's own.
+        Owner::Unknown => own.contains(' '),
+    };
     let mut all: Vec<Forgery> = texts
         .into_iter()
+        .filter(fits)
         .map(|text| written(line, place, &text))
+        .filter(|forgery| place.owner != Owner::Unknown || !forgery.breaks_out)
         .collect();
     let mut bare = written(line, place, victim);
     bare.bare = true;

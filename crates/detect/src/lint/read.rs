@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize)]
 struct NodeSpec {
     name: Option<Located<String>>,
+    filter: Option<String>,
     grok: Option<Located<GrokSpec>>,
     statics: Option<Vec<Located<StaticSpec>>>,
     pattern_syntax: Option<BTreeMap<String, Located<String>>>,
@@ -86,6 +87,8 @@ pub(super) struct Site {
     pub(super) pattern: Located<String>,
     /// The fields of this parser that become the client's address.
     pub(super) address: BTreeSet<String>,
+    /// A filter looks closer at the text than by words: it may turn a forged one away.
+    pub(super) guarded: bool,
 }
 
 /// A parser document.
@@ -161,7 +164,13 @@ impl<'f> Rules<'f> {
                 .flat_map(|expression| parsed_names(&expression.value))
                 .map(str::to_owned)
                 .collect();
-            self.groks(index, file, &name, &fields, &spec);
+            let around = Around {
+                index,
+                file,
+                rule: &name,
+                address: &fields,
+            };
+            self.groks(&around, &spec, false);
             self.parsers.push(ParserDoc {
                 file: index,
                 stage: stage.to_owned(),
@@ -173,16 +182,11 @@ impl<'f> Rules<'f> {
     }
 
     // Recursion is bounded by the nesting the YAML reader allows.
-    fn groks(
-        &mut self,
-        index: usize,
-        file: &RuleFile,
-        rule: &str,
-        address: &BTreeSet<String>,
-        spec: &NodeSpec,
-    ) {
+    fn groks(&mut self, around: &Around<'_>, spec: &NodeSpec, guarded: bool) {
+        let filter = spec.filter.as_deref().unwrap_or_default();
+        let guarded = guarded || ["plit(", " matches "].iter().any(|w| filter.contains(w));
         for (name, expression) in spec.pattern_syntax.iter().flatten() {
-            let origin = format!("{}:{}", file.path, expression.line);
+            let origin = format!("{}:{}", around.file.path, expression.line);
             self.library.add_local(name, &expression.value, origin);
         }
         if let Some(grok) = &spec.grok {
@@ -193,15 +197,16 @@ impl<'f> Rules<'f> {
             });
             if let Some(pattern) = grok.value.pattern.clone().or(named) {
                 self.sites.push(Site {
-                    file: index,
-                    rule: rule.to_owned(),
+                    file: around.index,
+                    rule: around.rule.to_owned(),
                     pattern,
-                    address: address.clone(),
+                    address: around.address.clone(),
+                    guarded,
                 });
             }
         }
         for node in spec.nodes.iter().flatten() {
-            self.groks(index, file, rule, address, &node.value);
+            self.groks(around, &node.value, guarded);
         }
     }
 
@@ -212,6 +217,14 @@ impl<'f> Rules<'f> {
             spec: document.value,
         }));
     }
+}
+
+/// The document that a node lies in.
+struct Around<'a> {
+    index: usize,
+    file: &'a RuleFile,
+    rule: &'a str,
+    address: &'a BTreeSet<String>,
 }
 
 /// Patterns first, then parsers by stage, then scenarios; by file name within each.

@@ -45,6 +45,8 @@ struct Bench {
     source_ip: Sym,
     message: Sym,
     bans: Vec<Expr>,
+    /// By number of their site.
+    groks: Vec<Option<Grok>>,
     effects: RefCell<Vec<expr::Effect>>,
 }
 
@@ -85,6 +87,10 @@ impl Bench {
                 expr::compile(text, Vars::Event, &mut symbols).ok()
             })
             .collect();
+        let sites = rules.sites.iter();
+        let groks = sites
+            .map(|site| Grok::compile(&site.pattern.value, &rules.library, &mut symbols).ok())
+            .collect();
         Self {
             services: Services {
                 data: data_files::load(files, data, &mut ignored),
@@ -96,6 +102,7 @@ impl Bench {
             symbols,
             event: Event::default(),
             bans,
+            groks,
             effects: RefCell::default(),
         }
     }
@@ -118,6 +125,24 @@ impl Bench {
             ..
         } = self;
         parsers.run(event, services, symbols, trace) == ParseOutcome::Parsed
+    }
+
+    /// Which grok of `rule` takes `address` from a text of the parsed line.
+    fn site(&self, rules: &Rules<'_>, rule: &str, address: &str) -> Option<usize> {
+        let event = &self.event;
+        let parsed = event.parsed.iter();
+        let texts: Vec<&str> = parsed.map(|(_, span)| event.read(span)).collect();
+        let sites = rules.sites.iter().zip(&self.groks).enumerate();
+        sites
+            .filter(|(_, (site, _))| site.rule == rule)
+            .find(|(_, (site, grok))| {
+                let takes = |text: &str| {
+                    let grok = grok.as_ref()?;
+                    captures(grok, &self.symbols, site, text).filter(|found| found == address)
+                };
+                takes(event.line()).is_some() || texts.iter().any(|text| takes(text).is_some())
+            })
+            .map(|(number, _)| number)
     }
 
     fn address(&self) -> &str {
@@ -143,25 +168,29 @@ struct Seen {
     places: Vec<Place>,
     /// Where the address stands in the line.
     at: Option<Range<usize>>,
+    /// Which grok took it.
+    site: Option<usize>,
 }
 
-/// Runs all samples, plain and forged.
+/// Runs all samples, plain and forged. Returns the sites that took an address from one of them.
 pub(super) fn samples(
     rules: &Rules<'_>,
     files: &[RuleFile],
     data: &[DataFile],
     samples: &[Sample],
     report: &mut Report,
-) {
+) -> BTreeSet<usize> {
+    let mut at_work = BTreeSet::new();
     if samples.is_empty() {
-        return;
+        return at_work;
     }
     let mut bench = Bench::new(rules, files, data);
     let mut reached = BTreeSet::new();
     for sample in samples {
         let before = report.probes;
-        let (lines, imitations) = read(&mut bench, sample, &mut reached, report);
+        let (lines, imitations) = read(&mut bench, rules, sample, &mut reached, report);
         for seen in &lines {
+            at_work.extend(seen.site);
             let done = report.probes - before;
             if done >= PROBES_PER_SAMPLE || report.probes >= PROBES_MAX {
                 report.left_out += seen.places.len() as u64;
@@ -171,11 +200,13 @@ pub(super) fn samples(
         }
     }
     super::structure::unused(rules, &reached, report);
+    at_work
 }
 
 /// Parses the sample as it is; keeps a few lines of each shape.
 fn read(
     bench: &mut Bench,
+    rules: &Rules<'_>,
     sample: &Sample,
     reached: &mut BTreeSet<String>,
     report: &mut Report,
@@ -198,6 +229,7 @@ fn read(
         if !parsed || address.is_empty() {
             continue;
         }
+        let rule = takers.author.unwrap_or_default();
         let mut shape = takers.all;
         shape.extend(metas(bench));
         let count = shapes.entry(shape).or_default();
@@ -214,7 +246,11 @@ fn read(
             };
             imitations.push(text.replace(&address, probe::victim("")));
         }
-        kept.push(see(bench, line, address));
+        let site = bench.site(rules, &rule, &address);
+        kept.push(Seen {
+            site,
+            ..see(bench, line, address)
+        });
     }
     (kept, imitations)
 }
@@ -274,6 +310,7 @@ fn see(bench: &Bench, line: &str, address: String) -> Seen {
         address,
         places,
         at,
+        site: None,
     }
 }
 
@@ -292,6 +329,10 @@ fn attack(
             report.probes += 1;
             let taken = bench.parse(&forgery.line, sample, &mut NoTrace);
             if !taken || bench.address() != victim {
+                continue;
+            }
+            let doubtful = place.owner == Owner::Unknown || forgery.breaks_out;
+            if doubtful && !bench.counts() {
                 continue;
             }
             let found = finding(bench, rules, sample, seen, place, &forgery);
@@ -374,25 +415,16 @@ const fn fix(header: bool, bare: bool) -> &'static str {
 
 /// The grok that took the victim for the author; else the document that did.
 fn locate(
-    bench: &mut Bench,
+    bench: &Bench,
     rules: &Rules<'_>,
     rule: &str,
     victim: &str,
     doc: Option<&ParserDoc>,
 ) -> (String, u32, u32) {
-    let mut texts = vec![bench.event.line().to_owned()];
-    let parsed = bench.event.parsed.iter();
-    texts.extend(parsed.map(|(_, span)| bench.event.read(span).to_owned()));
-    for site in rules.sites.iter().filter(|site| site.rule == rule) {
-        let grok = Grok::compile(&site.pattern.value, &rules.library, &mut bench.symbols);
-        let Ok(grok) = grok else { continue };
-        let hit = texts
-            .iter()
-            .any(|text| captures(&grok, &bench.symbols, site, text).as_deref() == Some(victim));
-        if hit {
-            let file = rules.path(site.file).to_owned();
-            return (file, site.pattern.line, site.pattern.column);
-        }
+    let site = bench.site(rules, rule, victim);
+    if let Some(site) = site.and_then(|site| rules.sites.get(site)) {
+        let file = rules.path(site.file).to_owned();
+        return (file, site.pattern.line, site.pattern.column);
     }
     let Some(doc) = doc else {
         return (String::new(), 0, 0);
