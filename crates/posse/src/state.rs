@@ -11,7 +11,7 @@ pub(crate) fn folder(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named.to_path_buf());
     }
-    if rustix::process::geteuid().is_root() {
+    if rustix::process::geteuid().is_root() || is_ours(Path::new(AS_ROOT)) {
         return Ok(PathBuf::from(AS_ROOT));
     }
     let home = |variable: &str| {
@@ -26,6 +26,13 @@ pub(crate) fn folder(named: Option<&Path>) -> Result<PathBuf> {
         Some(base) => Ok(base.join(".local/state/posse")),
         None => bail!("no state folder: set --state DIR (neither XDG_STATE_HOME nor HOME is set)"),
     }
+}
+
+/// The service's user has the machine's state folder as its own.
+fn is_ours(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = rustix::process::geteuid().as_raw();
+    std::fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == own)
 }
 
 /// Who is at the command line, for the record.
