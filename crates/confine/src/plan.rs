@@ -91,7 +91,7 @@ pub struct Plan {
 }
 
 /// Read by the C library, by name resolution and by TLS; singly, since `/etc` has secrets.
-const SYSTEM_FILES: [&str; 24] = [
+const SYSTEM_FILES: [&str; 26] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -108,6 +108,8 @@ const SYSTEM_FILES: [&str; 24] = [
     "/etc/group",
     "/etc/ssl/openssl.cnf",
     "/etc/ssl/certs",
+    "/usr/local/share/ca-certificates",
+    "/etc/ca-certificates",
     "/etc/pki/tls/certs",
     "/etc/pki/ca-trust/extracted",
     "/etc/os-release",
@@ -146,13 +148,23 @@ const PROGRAM_FOLDERS: [&str; 8] = [
     "/sbin",
 ];
 
+/// Never allowed whole, even if a log lies right in them; the log itself is.
+const NEVER_WHOLE: [&str; 5] = ["/", "/etc", "/root", "/var", "/run"];
+
 /// Folders so wide that allowing them would mean little; never taken for one that is missing.
 const TOO_WIDE: [&str; 7] = ["/", "/home", "/root", "/etc", "/var", "/run", "/srv"];
 
 impl Plan {
     /// What every guard needs on any machine.
+    ///
+    /// Name resolution reads files that other programs replace, and a file that took another's
+    /// place is not the one that was granted. So all of `/etc` is granted to users from whom its
+    /// secrets are safe anyway; to root, single files.
     pub fn new() -> Self {
         let mut plan = Self::default();
+        if !rustix::process::geteuid().is_root() {
+            plan.allow(Path::new("/etc"), Access::Read);
+        }
         for path in SYSTEM_FILES.into_iter().chain(SYSTEM_FOLDERS) {
             plan.allow(Path::new(path), Access::Read);
         }
@@ -173,10 +185,26 @@ impl Plan {
     /// above it, unless that is too wide to be allowed.
     pub fn allow_coming(&mut self, folder: &Path, access: Access) {
         let there = folder.ancestors().find(|path| path.is_dir());
-        if let Some(path) = there
-            && !TOO_WIDE.iter().any(|wide| path == Path::new(wide))
-        {
-            self.allow(path, access);
+        if let Some(path) = there {
+            let wide = if path == folder {
+                &NEVER_WHOLE[..]
+            } else {
+                &TOO_WIDE[..]
+            };
+            if !is_one_of(path, wide) {
+                self.allow(path, access);
+            }
+        }
+    }
+
+    /// Grants reading of a file and of those that will take its place: of its folder.
+    pub fn allow_file(&mut self, file: &Path) {
+        for path in [Some(file.to_owned()), file.canonicalize().ok()] {
+            let Some(path) = path else { continue };
+            match path.parent() {
+                Some(folder) if !is_one_of(folder, &TOO_WIDE) => self.allow(folder, Access::Read),
+                Some(_) | None => self.allow(&path, Access::Read),
+            }
         }
     }
 
@@ -186,11 +214,8 @@ impl Plan {
         self.allow_coming(&folder_of(pattern), Access::Read);
         for file in found {
             // A link may lead anywhere: what it leads to is rotated where it is.
-            if let Ok(real) = file.canonicalize()
-                && let Some(folder) = real.parent()
-            {
-                let is_wide = TOO_WIDE.iter().any(|wide| folder == Path::new(wide));
-                self.allow(if is_wide { &real } else { folder }, Access::Read);
+            if let Ok(real) = file.canonicalize() {
+                self.allow_file(&real);
             }
         }
     }
@@ -213,9 +238,9 @@ impl Plan {
         for program in programs {
             any = true;
             self.allow_program(program);
-            if let Some(folder) = program.parent().filter(|p| p.is_absolute()) {
-                let is_wide = TOO_WIDE.iter().any(|wide| folder == Path::new(wide));
-                self.allow(if is_wide { program } else { folder }, Access::Execute);
+            let folder = program.parent().filter(|p| p.is_absolute());
+            if let Some(folder) = folder.filter(|p| !is_one_of(p, &TOO_WIDE)) {
+                self.allow(folder, Access::Execute);
             }
         }
         if any {
@@ -272,6 +297,10 @@ impl Plan {
             .flatten()
             .any(|held| held.includes(access))
     }
+}
+
+fn is_one_of(path: &Path, list: &[&str]) -> bool {
+    list.iter().any(|one| path == Path::new(one))
 }
 
 /// The program interpreters that ELF files name on the machines we are built for.

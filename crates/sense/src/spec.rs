@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
+use crate::files::pattern::FilePattern;
+
 /// One source as the configuration (or [`crate::discover`]) names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSpec {
@@ -39,6 +41,16 @@ pub enum Input {
         listen: SocketAddr,
     },
     Stdin,
+}
+
+impl Input {
+    /// The files that this input names on this disk at this moment.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Self::File { pattern, .. } = self else {
+            return Vec::new();
+        };
+        FilePattern::new(pattern).map_or_else(|_| Vec::new(), |parsed| parsed.expand().files)
+    }
 }
 
 impl fmt::Display for Input {
