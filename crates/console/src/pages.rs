@@ -285,6 +285,7 @@ mod tests {
                 name: BAD.into(),
                 r#type: BAD.into(),
                 error: Some(BAD.into()),
+                last_line: Some(at(1)),
                 ..Default::default()
             }],
             recorder: model::RecordStatus {

@@ -5,7 +5,7 @@
 //! The lists begin with what the store had, go on with the news, and are held against the store
 //! now and then, for what the news did not say (a ban that widened, a queue that overflowed).
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use model::{
     Alert, AlertId, Decision, Happening, News, Notice, Origin, Prefix, RawText, Refusal, Release,
@@ -30,6 +30,7 @@ pub(crate) struct AlertRow {
     pub(crate) rule: String,
     pub(crate) scope: String,
     pub(crate) value: String,
+    pub(crate) address: Option<IpAddr>,
     pub(crate) message: String,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
@@ -77,6 +78,14 @@ pub(crate) struct NoticeRow {
     pub(crate) at: Timestamp,
     pub(crate) code: String,
     pub(crate) text: String,
+}
+
+impl BanRow {
+    /// The alert led to it, or its source is banned by it.
+    pub(crate) fn is_about(&self, alert: &AlertRow) -> bool {
+        let contains = |address| self.prefix.contains(address);
+        self.alert == Some(alert.id) || alert.address.is_some_and(contains)
+    }
 }
 
 /// One of the last news, as `/events` tells it.
@@ -153,11 +162,9 @@ impl Picture {
                 row.in_kernel = *in_kernel;
                 row.heard = true;
                 self.bans.retain(|known| known.prefix != row.prefix);
-                // Their rows say now that they led to a ban.
-                for alert in &mut self.alerts {
-                    if decision.alerts.contains(&alert.id) {
-                        alert.version = version;
-                    }
+                // The rows of its alerts say now what came of them.
+                for alert in self.alerts.iter_mut().filter(|a| row.is_about(a)) {
+                    alert.version = version;
                 }
                 push(&mut self.bans, row, BANS_SHOWN);
                 "ban"
@@ -172,6 +179,9 @@ impl Picture {
             }
             Happening::Refused(refusal) => {
                 let row = refusal_row(refusal, version);
+                for alert in self.alerts.iter_mut().filter(|a| row.alert == Some(a.id)) {
+                    alert.version = version;
+                }
                 push(&mut self.refusals, row, REFUSALS_SHOWN);
                 "refused"
             }
@@ -330,6 +340,7 @@ pub(crate) fn alert_row(alert: &Alert, version: Version) -> AlertRow {
         rule: visible(&alert.rule, TEXT_CHARS_SHOWN),
         scope: String::from(alert.scope.clone()),
         value: visible(&alert.value, TEXT_CHARS_SHOWN),
+        address: alert.address,
         message: visible(&alert.message, TEXT_CHARS_SHOWN),
         first: alert.first,
         last: alert.last,

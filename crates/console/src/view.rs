@@ -71,7 +71,8 @@ pub(crate) struct AlertView {
     pub(crate) over: String,
     pub(crate) events: String,
     pub(crate) simulated: bool,
-    pub(crate) banned: Option<String>,
+    /// `banned`, `refused` or nothing.
+    pub(crate) outcome: Option<&'static str>,
     pub(crate) lines: Vec<LineView>,
     pub(crate) lines_more: usize,
 }
@@ -166,7 +167,7 @@ pub(crate) fn overview(picture: &Picture, host: &str, now: Timestamp) -> Overvie
     let status = known.unwrap_or(&nothing);
     let bans = picture.bans.iter().filter(|ban| ban.until > now);
     Overview {
-        title: title(status, host),
+        title: title(status, bans_total(status, picture), host),
         headline: headline(known, now),
         warnings: known.map_or_else(Vec::new, |s| warnings(s, picture, now)),
         figures: figures(status, picture, now),
@@ -177,7 +178,7 @@ pub(crate) fn overview(picture: &Picture, host: &str, now: Timestamp) -> Overvie
             .map(|row| alert(row, picture, now))
             .collect(),
         bans: bans.map(|row| ban(row, now)).collect(),
-        bans_total: count(status.bans),
+        bans_total: count(bans_total(status, picture)),
         refusals: picture.refusals.iter().map(|r| refusal(r, now)).collect(),
         notices: picture.notices.iter().map(|n| notice(n, now)).collect(),
         sources: sources(status, &picture.rates, now),
@@ -185,14 +186,19 @@ pub(crate) fn overview(picture: &Picture, host: &str, now: Timestamp) -> Overvie
     }
 }
 
-fn title(status: &Status, host: &str) -> String {
+/// The rows are newer than the numbers.
+fn bans_total(status: &Status, picture: &Picture) -> u64 {
+    status.bans.max(picture.bans.len() as u64)
+}
+
+fn title(status: &Status, bans: u64, host: &str) -> String {
     let mark = if status.mode == "observe" {
         "OBSERVE ONLY · "
     } else {
         ""
     };
-    let noun = if status.bans == 1 { "ban" } else { "bans" };
-    format!("{mark}{} {noun} · {host} · Posse", count(status.bans))
+    let noun = if bans == 1 { "ban" } else { "bans" };
+    format!("{mark}{} {noun} · {host} · Posse", count(bans))
 }
 
 fn headline(status: Option<&Status>, now: Timestamp) -> Headline {
@@ -309,7 +315,7 @@ fn figures(status: &Status, picture: &Picture, now: Timestamp) -> Vec<Figure> {
     vec![
         figure(
             "Bans in force",
-            count(status.bans),
+            count(bans_total(status, picture)),
             format!(
                 "{} made, {} extended",
                 count(policy.bans),
@@ -322,7 +328,7 @@ fn figures(status: &Status, picture: &Picture, now: Timestamp) -> Vec<Figure> {
         figure(
             "Refused",
             count(policy.refusals),
-            "bans that would have hit the wrong".into(),
+            "by the never-ban guard".into(),
             "",
         ),
         figure(
@@ -368,9 +374,19 @@ pub(crate) fn alert(row: &AlertRow, picture: &Picture, now: Timestamp) -> AlertV
         over: over(row.first, row.last),
         events: count(row.events),
         simulated: row.simulated,
-        banned: picture.ban_of(row.id).map(|ban| ban.prefix.to_string()),
+        outcome: outcome(row, picture),
         lines: row.lines.iter().map(|l| line(l, now)).collect(),
         lines_more: row.lines_kept.saturating_sub(row.lines.len()),
+    }
+}
+
+fn outcome(row: &AlertRow, picture: &Picture) -> Option<&'static str> {
+    if picture.bans.iter().any(|ban| ban.is_about(row)) {
+        Some("banned")
+    } else if picture.refusals.iter().any(|r| r.alert == Some(row.id)) {
+        Some("refused")
+    } else {
+        None
     }
 }
 
@@ -378,8 +394,9 @@ pub(crate) fn alert(row: &AlertRow, picture: &Picture, now: Timestamp) -> AlertV
 fn over(first: Timestamp, last: Timestamp) -> String {
     let time = last.since(first);
     match time.as_millis() {
-        ms @ 0..=999 => format!("{ms} ms"),
-        _ => span(time),
+        0 => "at once".to_owned(),
+        ms @ 1..=999 => format!("in {ms} ms"),
+        _ => format!("in {}", span(time)),
     }
 }
 
