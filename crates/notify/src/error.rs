@@ -34,3 +34,38 @@ pub enum NotifyError {
     #[error("cannot start the thread {name}: {why}")]
     Thread { name: &'static str, why: String },
 }
+
+impl NotifyError {
+    /// What is wrong, and what to do.
+    pub fn parts(&self) -> (String, String) {
+        match self {
+            Self::Channel {
+                channel,
+                message,
+                fix,
+            } => (
+                format!("alerts.channel {channel:?}: {message}"),
+                fix.clone(),
+            ),
+            Self::Alerts { message, fix } => (format!("[alerts] {message}"), fix.clone()),
+            Self::Io { .. }
+            | Self::Exposed { .. }
+            | Self::Credential { .. }
+            | Self::Setup { .. }
+            | Self::Thread { .. } => (self.to_string(), "see docs/alerts.md".to_owned()),
+        }
+    }
+
+    /// The channel it is about.
+    pub fn channel(&self) -> Option<&str> {
+        match self {
+            Self::Channel { channel, .. } => Some(channel),
+            Self::Alerts { .. }
+            | Self::Io { .. }
+            | Self::Exposed { .. }
+            | Self::Credential { .. }
+            | Self::Setup { .. }
+            | Self::Thread { .. } => None,
+        }
+    }
+}
