@@ -12,8 +12,9 @@ use crate::{
 };
 
 /// The drawing's own units: one sample is one unit wide.
-const WIDTH: usize = SAMPLES_KEPT;
 const HEIGHT: f64 = 48.0;
+/// Samples shown: the least of these that has them all, so that a young guard shows something.
+const WINDOWS: [usize; 3] = [SAMPLES_KEPT / 12, SAMPLES_KEPT / 4, SAMPLES_KEPT];
 
 /// One small chart. Its text says all that its drawing shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +26,8 @@ pub(crate) struct Chart {
     pub(crate) summary: String,
     pub(crate) width: usize,
     pub(crate) height: f64,
+    /// Minutes from the left edge to now.
+    pub(crate) minutes: u64,
     /// SVG path data of the filled area and of the line on top of it.
     pub(crate) area: String,
     pub(crate) line: String,
@@ -65,9 +68,11 @@ pub(crate) fn charts(samples: &VecDeque<Sample>, now: Timestamp) -> Vec<Chart> {
 }
 
 fn chart(subject: &Subject, samples: &VecDeque<Sample>, now: Timestamp) -> Chart {
+    let width = window(samples, now);
+    let minutes = width as u64 * SAMPLE_EVERY.as_secs() / 60;
     let points: Vec<(f64, f64)> = samples
         .iter()
-        .map(|s| (position(s.at, now), (subject.value)(s)))
+        .map(|s| (position(s.at, now, width), (subject.value)(s)))
         .filter(|(x, _)| *x >= 0.0)
         .collect();
     let peak = points.iter().fold(0.0, |high: f64, (_, y)| high.max(*y));
@@ -79,21 +84,29 @@ fn chart(subject: &Subject, samples: &VecDeque<Sample>, now: Timestamp) -> Chart
         name: subject.name,
         class: subject.class,
         summary: format!(
-            "{} in the last hour: now {now} {unit}, peak {peak} {unit}",
+            "{} in the last {minutes} minutes: now {now} {unit}, peak {peak} {unit}",
             subject.name
         ),
         now: format!("{now} {unit}"),
         peak,
-        width: WIDTH,
+        width,
         height: HEIGHT,
+        minutes,
         area,
         line,
     }
 }
 
+fn window(samples: &VecDeque<Sample>, now: Timestamp) -> usize {
+    let oldest = samples.front().map_or(now, |s| s.at);
+    let age = (now.since(oldest).as_secs() / SAMPLE_EVERY.as_secs()) as usize;
+    let fits = WINDOWS.into_iter().find(|w| age < *w);
+    fits.unwrap_or(SAMPLES_KEPT)
+}
+
 /// Newest at the right edge; what is older than the chart is left of zero.
-fn position(at: Timestamp, now: Timestamp) -> f64 {
-    WIDTH as f64 - now.since(at).as_secs_f64() / SAMPLE_EVERY.as_secs_f64()
+fn position(at: Timestamp, now: Timestamp, width: usize) -> f64 {
+    width as f64 - now.since(at).as_secs_f64() / SAMPLE_EVERY.as_secs_f64()
 }
 
 /// Steps, because a sample is a count over its time and nothing is known in between.
@@ -146,8 +159,8 @@ mod tests {
     fn the_newest_is_at_the_right_and_the_peak_at_the_top() {
         let samples = VecDeque::from([sample(3_590, 100), sample(3_600, 50)]);
         let chart = &charts(&samples, Timestamp::from_seconds(3_600))[0];
-        assert_eq!(chart.line, "M358.0 1.0H359.0V24.0H360.0");
-        assert_eq!(chart.area, "M358.0 1.0H359.0V24.0H360.0V48.0H358.0Z");
+        assert_eq!(chart.line, "M28.0 1.0H29.0V24.0H30.0");
+        assert_eq!(chart.area, "M28.0 1.0H29.0V24.0H30.0V48.0H28.0Z");
         assert_eq!(
             (chart.now.as_str(), chart.peak.as_str()),
             ("5 packets/s", "10")

@@ -28,6 +28,7 @@ mod metrics;
 mod pages;
 mod picture;
 mod routes;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod server;

@@ -51,6 +51,7 @@ impl Collector for Numbers {
             sources(&mut out, status)?;
             detection(&mut out, status)?;
             record(&mut out, status)?;
+            channels(&mut out, status)?;
         }
         own(&mut out, self.own)
     }
@@ -83,13 +84,42 @@ impl Writer<'_> {
         status: &Status,
         value: impl Fn(&model::SourceStatus) -> M,
     ) -> fmt::Result {
-        let mut samples = status.sources.iter().map(|source| {
-            let labels = [
-                ("source", source.name.as_str()),
-                ("type", source.r#type.as_str()),
-            ];
-            (labels, value(source))
-        });
+        self.family(
+            (name, help),
+            status.sources.iter().map(|source| {
+                let labels = [
+                    ("source", source.name.as_str()),
+                    ("type", source.r#type.as_str()),
+                ];
+                (labels, value(source))
+            }),
+        )
+    }
+
+    /// The same of alert channels.
+    fn of_channels<M: EncodeMetric>(
+        &mut self,
+        (name, help): (&str, &str),
+        status: &Status,
+        value: impl Fn(&model::ChannelStatus) -> M,
+    ) -> fmt::Result {
+        self.family(
+            (name, help),
+            status.channels.iter().map(|channel| {
+                let labels = [
+                    ("channel", channel.name.as_str()),
+                    ("kind", channel.kind.as_str()),
+                ];
+                (labels, value(channel))
+            }),
+        )
+    }
+
+    fn family<'s, M: EncodeMetric>(
+        &mut self,
+        (name, help): (&str, &str),
+        mut samples: impl Iterator<Item = ([(&'static str, &'s str); 2], M)>,
+    ) -> fmt::Result {
         let Some(first) = samples.next() else {
             return Ok(());
         };
@@ -277,6 +307,29 @@ fn record(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
     )
 }
 
+fn channels(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
+    let counter = ConstCounter::<u64>::new;
+    out.of_channels(
+        ("posse_channel_sent", "Messages that arrived"),
+        status,
+        |c| counter(c.sent),
+    )?;
+    out.of_channels(("posse_channel_failed", "Tries that failed"), status, |c| {
+        counter(c.failed)
+    })?;
+    out.of_channels(
+        (
+            "posse_channel_dropped",
+            "Alerts and notices that no message will tell of",
+        ),
+        status,
+        |c| counter(c.dropped),
+    )?;
+    out.of_channels(("posse_queue_channel", "Messages that wait"), status, |c| {
+        ConstGauge::new(i64::try_from(c.queued).unwrap_or(i64::MAX))
+    })
+}
+
 fn own(out: &mut Writer<'_>, own: OwnNumbers) -> fmt::Result {
     out.counter("posse_console_requests", "Requests answered", own.requests)?;
     out.counter(
@@ -330,6 +383,12 @@ mod tests {
                     ..SourceStatus::default()
                 },
             ],
+            channels: vec![model::ChannelStatus {
+                name: "mail".into(),
+                kind: "email".into(),
+                queued: 4,
+                ..Default::default()
+            }],
             ..Status::default()
         })
     }
@@ -350,6 +409,8 @@ mod tests {
             "posse_ledger_entries 0",
             "posse_ledger_lost_total 0",
             "posse_queue_record 0",
+            "posse_queue_channel{channel=\"mail\",kind=\"email\"} 4",
+            "posse_channel_sent_total{channel=\"mail\",kind=\"email\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in:\n{text}");
         }

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::{
     picture::Version,
-    view::{AlertView, BanView, Moment, NoticeView, Overview, RefusalView},
+    rows::{AlertView, BanView, Moment, NoticeView, RefusalView},
+    view::Overview,
 };
 
 /// One row, made by the macro that makes it on the page too.
@@ -28,7 +29,7 @@ macro_rules! row {
     };
 }
 
-const TEMPLATES: [(&str, &str); 16] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("layout.html", include_str!("../templates/layout.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("overview.html", include_str!("../templates/overview.html")),
@@ -36,6 +37,7 @@ const TEMPLATES: [(&str, &str); 16] = [
     ("figures.html", include_str!("../templates/figures.html")),
     ("charts.html", include_str!("../templates/charts.html")),
     ("sources.html", include_str!("../templates/sources.html")),
+    ("channels.html", include_str!("../templates/channels.html")),
     ("ledger.html", include_str!("../templates/ledger.html")),
     ("alerts.html", include_str!("../templates/alerts.html")),
     ("alert.html", include_str!("../templates/alert.html")),
@@ -48,11 +50,12 @@ const TEMPLATES: [(&str, &str); 16] = [
 ];
 
 /// Parts of the overview that are put in whole, with their templates.
-const REGIONS: [(&str, &str); 5] = [
+const REGIONS: [(&str, &str); 6] = [
     ("headline", "headline.html"),
     ("figures", "figures.html"),
     ("charts", "charts.html"),
     ("sources", "sources.html"),
+    ("channels", "channels.html"),
     ("ledger", "ledger.html"),
 ];
 
@@ -288,6 +291,14 @@ mod tests {
                 last_line: Some(at(1)),
                 ..Default::default()
             }],
+            channels: vec![model::ChannelStatus {
+                name: BAD.into(),
+                kind: BAD.into(),
+                last_error: Some(BAD.into()),
+                last_sent: Some(at(1)),
+                dropped: 3,
+                ..Default::default()
+            }],
             recorder: model::RecordStatus {
                 paused: Some(BAD.into()),
                 ..Default::default()
@@ -310,7 +321,7 @@ mod tests {
         let html = pages.overview(&overview, BAD, "1-1", at(3)).unwrap();
         assert_harmless(&html);
         // It is there to be read: line, message, value, reason, operator, source, notice …
-        assert!(html.matches("&lt;script&gt;").count() >= 9, "{html}");
+        assert!(html.matches("&lt;script&gt;").count() >= 12, "{html}");
     }
 
     #[test]
@@ -348,7 +359,7 @@ mod tests {
         picture.hear(&samples::ban("198.51.100.1", at(1), at(500)));
         let first = next(&picture, 2);
         assert_eq!(first.lists["bans"].rows.len(), 1);
-        assert_eq!(first.said, "New ban: 198.51.100.1, 0 in force.");
+        assert_eq!(first.said, "New ban: 198.51.100.1, 1 in force.");
         let same = next(&picture, 2);
         assert!(same.lists.is_empty() && same.regions.is_empty(), "{same:?}");
         picture.hear(&samples::ban("198.51.100.2", at(3), at(500)));

@@ -26,9 +26,9 @@ use crate::{
     live, metrics,
     pages::value,
     picture::{Version, alert_row, ban_row, raw_text},
+    rows::{self, Moment},
     shared::Shared,
     text::{count, visible},
-    view::{self, Moment},
 };
 
 type Ctx = State<Arc<Shared>>;
@@ -188,7 +188,7 @@ async fn alerts(State(shared): Ctx, asked: Said<Asked>) -> Response {
     let picture = shared.picture();
     let rows: Vec<_> = found
         .iter()
-        .map(|a| view::alert(&alert_row(&a.alert, 0), &picture, now))
+        .map(|a| rows::alert(&alert_row(&a.alert, 0), &picture, now))
         .collect();
     drop(picture);
     let html = shared.pages.render(
@@ -234,8 +234,8 @@ fn alert_page(
 ) -> Result<String, minijinja::Error> {
     let alert = &found.alert;
     let picture = shared.picture();
-    let row = view::alert(&alert_row(alert, 0), &picture, now);
-    let ban = picture.ban_of(alert.id).map(|ban| view::ban(ban, now));
+    let row = rows::alert(&alert_row(alert, 0), &picture, now);
+    let ban = picture.ban_of(alert.id).map(|ban| rows::ban(ban, now));
     drop(picture);
     let lines = alert.evidence.iter().map(|line| {
         context! {
@@ -284,7 +284,7 @@ async fn bans(State(shared): Ctx, asked: Said<Asked>) -> Response {
     let next = (found.len() == PAGE_ROWS).then(|| found.last().map(|b| b.index));
     let rows: Vec<_> = found
         .iter()
-        .map(|b| view::ban(&ban_row(&b.decision, 0), now))
+        .map(|b| rows::ban(&ban_row(&b.decision, 0), now))
         .collect();
     let status = shared.status();
     let html = shared.pages.render(

@@ -55,9 +55,8 @@ async fn converse(stream: TcpStream, router: Router, _place: OwnedSemaphorePermi
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match timeout(CONNECTION_LIFE, connection).await {
-        Ok(Err(e)) => tracing::debug!(error = %e, "a connection ended early"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(e)) = timeout(CONNECTION_LIFE, connection).await {
+        tracing::debug!(error = %e, "a connection ended early");
     }
 }
 

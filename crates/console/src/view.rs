@@ -2,14 +2,15 @@
 //!
 //! Text from outside was made visible when it was heard; HTML is escaped by the templates.
 
-use model::{RecordStatus, SourceStatus, Status, Timestamp};
+use model::{ChannelStatus, RecordStatus, SourceStatus, Status, Timestamp};
 use serde::Serialize;
 
 use crate::{
     chart::{Chart, charts},
     limits::{QUIET_AFTER, STALE_AFTER, TEXT_CHARS_SHOWN},
-    picture::{AlertRow, BanRow, LineRow, NoticeRow, Picture, RefusalRow},
-    text::{ago, bytes, clock, count, full, rate, span, visible},
+    picture::Picture,
+    rows::{self, AlertView, BanView, Moment, NoticeView, RefusalView},
+    text::{ago, bytes, count, rate, span, visible},
 };
 
 /// Everything the overview prints.
@@ -26,6 +27,7 @@ pub(crate) struct Overview {
     pub(crate) refusals: Vec<RefusalView>,
     pub(crate) notices: Vec<NoticeView>,
     pub(crate) sources: Vec<SourceView>,
+    pub(crate) channels: Vec<ChannelView>,
     pub(crate) ledger: LedgerView,
 }
 
@@ -48,81 +50,6 @@ pub(crate) struct Figure {
     pub(crate) class: &'static str,
 }
 
-/// A point in time, for eyes, for scripts and for hovering.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Moment {
-    pub(crate) clock: String,
-    pub(crate) ago: String,
-    pub(crate) full: String,
-    pub(crate) iso: String,
-    pub(crate) millis: i64,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct AlertView {
-    #[serde(skip)]
-    pub(crate) version: u64,
-    pub(crate) key: String,
-    pub(crate) rule: String,
-    pub(crate) scope: String,
-    pub(crate) value: String,
-    pub(crate) message: String,
-    pub(crate) at: Moment,
-    pub(crate) over: String,
-    pub(crate) events: String,
-    pub(crate) simulated: bool,
-    /// `banned`, `refused` or nothing.
-    pub(crate) outcome: Option<&'static str>,
-    pub(crate) lines: Vec<LineView>,
-    pub(crate) lines_more: usize,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct LineView {
-    pub(crate) source: String,
-    pub(crate) raw: String,
-    pub(crate) at: Moment,
-    pub(crate) sha256: String,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct BanView {
-    #[serde(skip)]
-    pub(crate) version: u64,
-    pub(crate) key: String,
-    pub(crate) reason: String,
-    pub(crate) by: Option<String>,
-    pub(crate) times: Option<String>,
-    pub(crate) alert: Option<String>,
-    pub(crate) from: Moment,
-    pub(crate) until: Moment,
-    pub(crate) remaining: String,
-    /// What became of it, when it was heard of.
-    pub(crate) kernel: Option<String>,
-    pub(crate) observed_only: bool,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct RefusalView {
-    #[serde(skip)]
-    pub(crate) version: u64,
-    pub(crate) key: String,
-    pub(crate) prefix: Option<String>,
-    pub(crate) reason: String,
-    pub(crate) alert: Option<String>,
-    pub(crate) at: Moment,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct NoticeView {
-    #[serde(skip)]
-    pub(crate) version: u64,
-    pub(crate) key: String,
-    pub(crate) code: String,
-    pub(crate) text: String,
-    pub(crate) at: Moment,
-}
-
 #[derive(Debug, Serialize)]
 pub(crate) struct SourceView {
     pub(crate) name: String,
@@ -138,6 +65,19 @@ pub(crate) struct SourceView {
 }
 
 #[derive(Debug, Serialize)]
+pub(crate) struct ChannelView {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) state: &'static str,
+    pub(crate) state_text: String,
+    pub(crate) last: Option<Moment>,
+    pub(crate) sent: String,
+    pub(crate) waiting: String,
+    pub(crate) failed: String,
+    pub(crate) note: String,
+}
+
+#[derive(Debug, Serialize)]
 pub(crate) struct LedgerView {
     pub(crate) state: &'static str,
     pub(crate) text: String,
@@ -147,18 +87,6 @@ pub(crate) struct LedgerView {
     pub(crate) origin: String,
     pub(crate) checkpoint_size: String,
     pub(crate) root: String,
-}
-
-impl Moment {
-    pub(crate) fn new(at: Timestamp, now: Timestamp) -> Self {
-        Self {
-            clock: clock(at, now),
-            ago: ago(at, now),
-            full: full(at),
-            iso: at.to_string(),
-            millis: at.millis(),
-        }
-    }
 }
 
 pub(crate) fn overview(picture: &Picture, host: &str, now: Timestamp) -> Overview {
@@ -175,13 +103,22 @@ pub(crate) fn overview(picture: &Picture, host: &str, now: Timestamp) -> Overvie
         alerts: picture
             .alerts
             .iter()
-            .map(|row| alert(row, picture, now))
+            .map(|row| rows::alert(row, picture, now))
             .collect(),
-        bans: bans.map(|row| ban(row, now)).collect(),
+        bans: bans.map(|row| rows::ban(row, now)).collect(),
         bans_total: count(bans_total(status, picture)),
-        refusals: picture.refusals.iter().map(|r| refusal(r, now)).collect(),
-        notices: picture.notices.iter().map(|n| notice(n, now)).collect(),
+        refusals: picture
+            .refusals
+            .iter()
+            .map(|r| rows::refusal(r, now))
+            .collect(),
+        notices: picture
+            .notices
+            .iter()
+            .map(|n| rows::notice(n, now))
+            .collect(),
         sources: sources(status, &picture.rates, now),
+        channels: status.channels.iter().map(|c| channel(c, now)).collect(),
         ledger: ledger(&status.recorder, picture),
     }
 }
@@ -266,6 +203,10 @@ fn warnings(status: &Status, picture: &Picture, now: Timestamp) -> Vec<String> {
         (
             status.engine.buckets_evicted,
             "running counts were given up for want of room; see [limits] buckets",
+        ),
+        (
+            status.channels.iter().map(|c| c.dropped).sum(),
+            "alerts or notices were given up by an alert channel; see the channels",
         ),
         (
             status.sources.iter().map(|s| s.dropped).sum(),
@@ -362,92 +303,6 @@ fn record_note(record: &RecordStatus) -> String {
     }
 }
 
-pub(crate) fn alert(row: &AlertRow, picture: &Picture, now: Timestamp) -> AlertView {
-    AlertView {
-        version: row.version,
-        key: row.id.to_string(),
-        rule: row.rule.clone(),
-        scope: row.scope.clone(),
-        value: row.value.clone(),
-        message: row.message.clone(),
-        at: Moment::new(row.last, now),
-        over: over(row.first, row.last),
-        events: count(row.events),
-        simulated: row.simulated,
-        outcome: outcome(row, picture),
-        lines: row.lines.iter().map(|l| line(l, now)).collect(),
-        lines_more: row.lines_kept.saturating_sub(row.lines.len()),
-    }
-}
-
-fn outcome(row: &AlertRow, picture: &Picture) -> Option<&'static str> {
-    if picture.bans.iter().any(|ban| ban.is_about(row)) {
-        Some("banned")
-    } else if picture.refusals.iter().any(|r| r.alert == Some(row.id)) {
-        Some("refused")
-    } else {
-        None
-    }
-}
-
-/// How long the attempts took: in milliseconds when they were quick.
-fn over(first: Timestamp, last: Timestamp) -> String {
-    let time = last.since(first);
-    match time.as_millis() {
-        0 => "at once".to_owned(),
-        ms @ 1..=999 => format!("in {ms} ms"),
-        _ => format!("in {}", span(time)),
-    }
-}
-
-fn line(row: &LineRow, now: Timestamp) -> LineView {
-    LineView {
-        source: row.source.clone(),
-        raw: row.raw.clone(),
-        at: Moment::new(row.received, now),
-        sha256: row.sha256.clone(),
-    }
-}
-
-pub(crate) fn ban(row: &BanRow, now: Timestamp) -> BanView {
-    let after = row.in_kernel.map(|at| at.since(row.from));
-    BanView {
-        version: row.version,
-        key: row.prefix.to_string(),
-        reason: row.reason.clone(),
-        by: (row.by != "guard").then(|| row.by.clone()),
-        times: (row.repeat > 0)
-            .then(|| format!("banned {} times before", count(row.repeat.into()))),
-        alert: row.alert.map(|id| id.to_string()),
-        from: Moment::new(row.from, now),
-        until: Moment::new(row.until, now),
-        remaining: span(row.until.since(now)),
-        kernel: after.map(|t| format!("in the kernel after {:.1} ms", t.as_secs_f64() * 1e3)),
-        observed_only: row.heard && row.in_kernel.is_none(),
-    }
-}
-
-fn refusal(row: &RefusalRow, now: Timestamp) -> RefusalView {
-    RefusalView {
-        version: row.version,
-        key: format!("{}-{}-{:?}", row.at.nanos(), row.version, row.alert),
-        prefix: row.prefix.map(|p| p.to_string()),
-        reason: row.reason.clone(),
-        alert: row.alert.map(|id| id.to_string()),
-        at: Moment::new(row.at, now),
-    }
-}
-
-fn notice(row: &NoticeRow, now: Timestamp) -> NoticeView {
-    NoticeView {
-        version: row.version,
-        key: format!("{}-{}", row.at.nanos(), row.version),
-        code: row.code.clone(),
-        text: row.text.clone(),
-        at: Moment::new(row.at, now),
-    }
-}
-
 fn is_quiet(source: &SourceStatus, now: Timestamp) -> bool {
     source
         .last_line
@@ -480,6 +335,33 @@ fn sources(status: &Status, rates: &[f64], now: Timestamp) -> Vec<SourceView> {
         }
     });
     rows.collect()
+}
+
+fn channel(channel: &ChannelStatus, now: Timestamp) -> ChannelView {
+    let (state, state_text) = match (&channel.last_error, channel.last_sent) {
+        (Some(error), _) => ("error", visible(error, TEXT_CHARS_SHOWN)),
+        (None, Some(_)) => ("live", "delivering".to_owned()),
+        (None, None) => ("none", "nothing sent yet".to_owned()),
+    };
+    let mut notes = Vec::new();
+    if channel.dropped > 0 {
+        notes.push(format!("{} never told", count(channel.dropped)));
+    }
+    if let Some(error) = &channel.disk_error {
+        let error = visible(error, TEXT_CHARS_SHOWN);
+        notes.push(format!("queue only in memory: {error}"));
+    }
+    ChannelView {
+        name: visible(&channel.name, TEXT_CHARS_SHOWN),
+        kind: visible(&channel.kind, TEXT_CHARS_SHOWN),
+        state,
+        state_text,
+        last: channel.last_sent.map(|at| Moment::new(at, now)),
+        sent: count(channel.sent),
+        waiting: count(channel.queued),
+        failed: count(channel.failed),
+        note: notes.join("; "),
+    }
 }
 
 fn ledger(record: &RecordStatus, picture: &Picture) -> LedgerView {
