@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use console::ConsoleConfig;
 use decide::{BanConfig, NeverBanConfig, PolicyConfig};
 use model::{Diagnostic, Severity};
 use sense::{Input, SourceSpec, StartAt};
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) never_ban: NeverBanConfig,
     pub(crate) ledger: LedgerConfig,
     pub(crate) limits: LimitsConfig,
+    pub(crate) console: ConsoleConfig,
 }
 
 /// One `[[source]]`: exactly one of `file`, `journal`, `syslog_udp`, `syslog_tcp`, `stdin`.

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
+use console::ConsoleConfig;
 use decide::Policy;
 use detect::engine::{Engine, EngineOptions};
 use enforce::EnforceError;
@@ -107,6 +108,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         guard.act_on(replayed, now);
     }
     guard.announce_mode();
+    guard.open_console(&config.console, &dir);
     Ok(guard)
 }
 
@@ -308,6 +310,26 @@ impl Guard {
             bans_restored,
         };
         self.recorder.offer(vec![Entry::Start(start)]);
+    }
+
+    /// The status page; a guard without one guards as well.
+    fn open_console(&self, config: &ConsoleConfig, state: &Path) {
+        if !config.enabled {
+            return;
+        }
+        let Some(news) = self.feed.listen() else {
+            return eprintln!("posse: no status page: too many listen already");
+        };
+        let board = self.board.clone();
+        let inputs = console::Inputs {
+            news,
+            latest: Box::new(move || board.latest()),
+            state: state.to_owned(),
+        };
+        match console::start(config, inputs) {
+            Ok(address) => eprintln!("posse: status page at http://{address}/"),
+            Err(e) => eprintln!("posse: no status page: {:#}", anyhow!(e)),
+        }
     }
 
     fn announce_mode(&self) {
