@@ -109,6 +109,24 @@ impl BanHistory {
         Some(ban)
     }
 
+    /// Moves every beginning and end.
+    pub(crate) fn shift(&mut self, move_on: &dyn Fn(Timestamp) -> Timestamp) {
+        let bans = std::mem::take(&mut self.bans);
+        let mut rows = PrefixRows::default();
+        for (prefix, ban) in bans.iter() {
+            let (from, until) = (move_on(ban.from), move_on(ban.until));
+            rows.push(
+                prefix,
+                Ban {
+                    from,
+                    until,
+                    ..*ban
+                },
+            );
+        }
+        self.restore(rows);
+    }
+
     /// Drops bans that ended at or before `now`.
     pub fn expire(&mut self, now: Timestamp) {
         while let Some((until, prefix)) = self.ends.first() {

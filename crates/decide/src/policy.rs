@@ -116,6 +116,23 @@ impl Policy {
         Ok(())
     }
 
+    /// The wall clock was set by so many nanoseconds (negative: back). Everything remembered moves
+    /// with it, so that bans last as long as was decided and nothing is forgotten early or late.
+    pub fn clock_was_set(&mut self, by: i64) {
+        let move_on = |at: Timestamp| {
+            if at == Timestamp::MAX {
+                at
+            } else {
+                Timestamp::from_nanos(at.nanos().saturating_add(by))
+            }
+        };
+        self.breaker.shift(&move_on);
+        self.history.shift(&move_on);
+        self.offenders.shift(&move_on);
+        self.good.shift(&move_on);
+        self.said.shift(&move_on);
+    }
+
     /// Takes back decisions from the store, without those that were released; of those on one
     /// prefix the last counts. Active ones are in force again, past ones make their sources repeat
     /// offenders. When more are active than may be, the latest are dropped. The guard is not

@@ -56,6 +56,19 @@ impl<V> Recent<V> {
         }
     }
 
+    /// Moves every time, without changing their order.
+    pub(crate) fn shift(&mut self, move_on: &dyn Fn(Timestamp) -> Timestamp)
+    where
+        V: Clone,
+    {
+        let entries = std::mem::replace(&mut self.entries, PrefixMap::new());
+        let mut rows = PrefixRows::default();
+        for (key, (time, value)) in entries.iter() {
+            rows.push(key, (move_on(*time), value.clone()));
+        }
+        self.restore(rows);
+    }
+
     pub(crate) fn iter_from(&self, first: Prefix) -> impl Iterator<Item = (Prefix, Timestamp)> {
         self.entries
             .iter_from(first)

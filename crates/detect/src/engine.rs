@@ -556,6 +556,12 @@ impl Engine {
         self.buckets.next_due()
     }
 
+    /// The wall clock was set by so many nanoseconds (negative: back). What live buckets remember
+    /// moves with it, so that they neither run out at once nor stand still.
+    pub fn clock_was_set(&mut self, by: i64) {
+        self.buckets.shift(by);
+    }
+
     /// All live state, as bytes that [`Engine::restore`] reads.
     pub fn snapshot(&self) -> Vec<u8> {
         buckets::encode(&self.buckets, &self.symbols)

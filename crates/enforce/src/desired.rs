@@ -93,6 +93,22 @@ impl Desired {
         desired
     }
 
+    /// The wall clock was set by so many nanoseconds (negative: back). The kernel counts down by a
+    /// clock that nobody sets; with every end moved, the two agree again.
+    pub fn clock_was_set(&mut self, by: i64, now: Timestamp) {
+        let move_on = |until: Timestamp| {
+            if until == Timestamp::MAX {
+                until
+            } else {
+                Timestamp::from_nanos(until.nanos().saturating_add(by))
+            }
+        };
+        let limit = self.limit;
+        let moved: Vec<_> = self.iter().map(|(p, until)| (p, move_on(until))).collect();
+        *self = Self::restored(&mut moved.into_iter(), now);
+        self.limit = limit;
+    }
+
     /// Bans `prefix` until `until`, whatever its end was before. An end that has passed unbans.
     pub fn set(
         &mut self,
@@ -319,6 +335,22 @@ mod tests {
         assert_eq!(desired.expire(at(10)), [p("10.0.0.0/8")]);
         assert!(desired.set(p("192.0.2.2"), at(30), at(10)).is_ok());
         assert_eq!((desired.len(), desired.poll_timeout()), (2, Some(at(20))));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_changes_no_length() {
+        for by in [-1_000_000, 1_000_000] {
+            let mut desired = Desired::with_limit(9);
+            desired.set(p("192.0.2.1"), at(70), at(0)).unwrap();
+            desired.set(p("10.0.0.0/8"), at(90), at(0)).unwrap();
+            desired.set(p("192.0.2.2"), Timestamp::MAX, at(0)).unwrap();
+            desired.clock_was_set(by * 1_000_000_000, at(10 + by));
+            assert_eq!(desired.get(p("192.0.2.1")), Some(at(70 + by)));
+            assert_eq!(desired.get(p("192.0.2.2")), Some(Timestamp::MAX));
+            assert_eq!(desired.poll_timeout(), Some(at(70 + by)));
+            assert_eq!(desired.expire(at(90 + by)).len(), 2);
+            assert_eq!(desired.limit, 9);
+        }
     }
 
     #[test]

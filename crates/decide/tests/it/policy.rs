@@ -238,6 +238,25 @@ fn operators_may_ban_more_widely_but_not_what_is_protected() {
 }
 
 #[test]
+fn a_clock_that_was_set_changes_no_ban() {
+    const YEAR: i64 = 31_536_000;
+    for by in [-YEAR, YEAR] {
+        let mut policy = policy(json!({}));
+        judge(&mut policy, "203.0.113.9", 0);
+        policy.clock_was_set(by * 1_000_000_000);
+        // It holds as long as was decided, and is known as long as it holds.
+        policy.tick(at(by + 14_399));
+        assert_eq!(policy.stats().active, 1, "by {by}");
+        assert!(judge(&mut policy, "203.0.113.9", by + 60).is_empty());
+        policy.tick(at(by + 14_400));
+        assert_eq!(policy.stats().active, 0, "by {by}");
+        // Who offended before still has.
+        let again = judge(&mut policy, "203.0.113.9", by + 20_000);
+        assert_eq!(again, ["ban 203.0.113.9 28800s #1"]);
+    }
+}
+
+#[test]
 fn a_release_lifts_the_ban_and_the_record() {
     let mut policy = policy(json!({}));
     judge(&mut policy, "2001:db8::1", 0);

@@ -72,6 +72,18 @@ impl Blackholes {
         }
     }
 
+    /// The clock was set: every end moves with it.
+    pub(super) fn shift(&mut self, by: i64) {
+        for end in self.until.values_mut().chain(self.latest.values_mut()) {
+            *end = end.saturating_add(by);
+        }
+        let ends = self
+            .until
+            .iter()
+            .map(|((s, k), end)| Reverse((*end, *s, *k)));
+        self.ends = ends.collect();
+    }
+
     pub(super) fn next_end(&self) -> Option<i64> {
         self.ends.peek().map(|Reverse((end, ..))| *end)
     }
@@ -128,6 +140,19 @@ mod tests {
         assert_eq!((holes.len(), holes.dropped), (2, 1));
         assert_eq!(holes.pass((0, Key::of("c")), 1, 9, 2), Hearing::Silenced);
         assert_eq!(holes.pass((0, Key::of("a")), 1, 9, 2), Hearing::Heard);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_changes_no_silence() {
+        for by in [-1_000_000, 1_000_000] {
+            let mut holes = Blackholes::default();
+            let id = (0, Key::of("a"));
+            holes.pass(id, 100, 160, MAX);
+            holes.shift(by);
+            assert_eq!(holes.pass(id, 159 + by, 219 + by, MAX), Hearing::Silenced);
+            assert_eq!(holes.next_end(), Some(160 + by));
+            assert_eq!(holes.pass(id, 160 + by, 220 + by, MAX), Hearing::Heard);
+        }
     }
 
     #[test]

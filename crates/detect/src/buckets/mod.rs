@@ -206,6 +206,12 @@ impl Buckets {
         self.end_due(now.nanos(), stats, full);
     }
 
+    /// The clock was set by so many nanoseconds: no bucket may notice.
+    pub(crate) fn shift(&mut self, by: i64) {
+        self.store.shift(by);
+        self.blackholes.shift(by);
+    }
+
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let next = [self.store.next_due(), self.blackholes.next_end()]
             .into_iter()

@@ -207,6 +207,20 @@ impl Store {
         self.due = due.into();
     }
 
+    /// The clock was set: every bucket's times and deadlines move with it.
+    pub(super) fn shift(&mut self, by: i64) {
+        for bucket in self.slots.iter_mut().flatten() {
+            bucket.first = bucket.first.saturating_add(by);
+            bucket.last = bucket.last.saturating_add(by);
+        }
+        let due = std::mem::take(&mut self.due).into_vec().into_iter();
+        self.due = due
+            .map(|Reverse((at, slot, generation))| {
+                Reverse((at.saturating_add(by), slot, generation))
+            })
+            .collect();
+    }
+
     pub(super) fn next_due(&self) -> Option<i64> {
         self.due.peek().map(|Reverse((deadline, ..))| *deadline)
     }
