@@ -14,6 +14,7 @@ mod decision;
 mod diagnostic;
 mod duration;
 mod entry;
+mod harmless;
 mod host;
 pub mod limits;
 mod news;
@@ -30,6 +31,7 @@ pub use decision::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
+pub use harmless::harmless;
 pub use host::HostFacts;
 pub use news::{Happening, News};
 pub use prefix::{Prefix, PrefixError};
