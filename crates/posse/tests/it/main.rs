@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod browser;
 mod command_line;
 mod crash;
 mod drill;
@@ -15,4 +16,5 @@ mod guard;
 mod kernel;
 mod replay;
 mod sources;
+mod status_page;
 mod support;

@@ -240,6 +240,16 @@ impl Namespace {
         command
     }
 
+    /// Takes this thread, and what it starts from now on, into the namespace.
+    pub(crate) fn enter(&self) {
+        let place = File::open(Path::new("/run/netns").join(&self.name)).unwrap();
+        rustix::thread::move_into_link_name_space(
+            std::os::fd::AsFd::as_fd(&place),
+            Some(rustix::thread::LinkNameSpaceType::Network),
+        )
+        .unwrap();
+    }
+
     pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.command(words[0]).args(&words[1..]).output().unwrap()
     }
