@@ -31,7 +31,15 @@ struct Package {
 /// Every library that `program` is linked with: name, version, licence; then each text once.
 pub(crate) fn notices(program: &str) -> Result<String> {
     let linked = linked(program)?;
-    let output = cargo(&["metadata", "--format-version", "1", "--locked", "--offline"])?;
+    let host = host()?;
+    let output = cargo(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--filter-platform",
+        &host,
+    ])?;
     let metadata: Metadata = serde_json::from_str(&output)?;
     let mut list = String::from("Libraries in this program, and their licences\n\n");
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -72,7 +80,6 @@ fn linked(program: &str) -> Result<BTreeSet<String>> {
         "--format",
         "{p}",
         "--locked",
-        "--offline",
     ])?;
     let name = |line: &str| {
         let mut words = line.split(' ');
@@ -80,6 +87,18 @@ fn linked(program: &str) -> Result<BTreeSet<String>> {
         Some(format!("{name} {version}"))
     };
     Ok(output.lines().filter_map(name).collect())
+}
+
+/// Libraries of other platforms are not even fetched.
+fn host() -> Result<String> {
+    let output = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("cannot start rustc")?;
+    let text = String::from_utf8(output.stdout)?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .context("rustc does not say its host")
 }
 
 fn texts_beside(manifest: &Path) -> Result<Vec<String>> {

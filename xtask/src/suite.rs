@@ -59,6 +59,18 @@ fn announce_missing_tools() {
             "several hosts on one machine",
         ),
         (
+            "systemd-nspawn",
+            &["--version"],
+            "systemd-container",
+            "the package on a clean Debian",
+        ),
+        (
+            "debootstrap",
+            &["--version"],
+            "debootstrap",
+            "the package on a clean Debian",
+        ),
+        (
             "python3",
             &["-c", "import cryptography"][..],
             "python3-cryptography",
