@@ -20,8 +20,9 @@ const MAINTAINER: &str = "The Posse authors <posse@example.net>";
 const LOG_GROUPS: &str = "adm systemd-journal";
 /// Scripts of the package, as dpkg names them.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
     "README.md",
+    "docs/alerts.md",
     "docs/configuration.md",
     "docs/command-line.md",
     "docs/install.md",
