@@ -71,6 +71,12 @@ fn announce_missing_tools() {
             "the package on a clean Debian",
         ),
         (
+            "chromedriver",
+            &["--version"][..],
+            "chromium chromium-driver",
+            "the status page is looked at with a real browser",
+        ),
+        (
             "python3",
             &["-c", "import cryptography"][..],
             "python3-cryptography",
