@@ -14,10 +14,13 @@ use std::{
 
 use model::HostFacts;
 
+use crate::utmp;
+
 /// Where systemd-resolved writes the servers that stand behind its stub on 127.0.0.53.
 const RESOLVED_UPSTREAMS: &str = "/run/systemd/resolve/resolv.conf";
 /// What systemd-logind writes of each session.
 const SESSIONS: &str = "/run/systemd/sessions";
+const UTMP: &str = "/run/utmp";
 /// Sessions looked at, and how much of each.
 const SESSIONS_MAX: usize = 4_096;
 const SESSION_BYTES_MAX: u64 = 16 << 10;
@@ -27,8 +30,9 @@ const DESCRIPTORS_MAX: usize = 1_024;
 
 /// Gathers the facts. `ssh_connection` is the value of `$SSH_CONNECTION`, if any.
 ///
-/// Sessions are known in two ways, and both count: by the connections that their sshd holds (which
-/// only root sees), and by what systemd-logind says (which everybody may read).
+/// Sessions are known in three ways, and all count: by the connections that their sshd holds (which
+/// only root sees), by what systemd-logind says, and by utmp as long as there is a connection from
+/// there (which everybody may read).
 pub fn facts(proc_root: &Path, resolv_conf: &Path, ssh_connection: Option<&str>) -> HostFacts {
     let read = |name: &str| fs::read_to_string(proc_root.join(name)).unwrap_or_default();
     let mut own = local_v4(&read("net/fib_trie"));
@@ -44,6 +48,10 @@ pub fn facts(proc_root: &Path, resolv_conf: &Path, ssh_connection: Option<&str>)
     sockets.extend(tcp_sockets(&read("net/tcp6")));
     let mut admins = peers_of(&sockets, &session_sockets(proc_root));
     admins.extend(logind_sessions(Path::new(SESSIONS)));
+    admins.extend(still_connected(
+        utmp::remote_ends(Path::new(UTMP)),
+        &sockets,
+    ));
     admins.extend(ssh_connection.and_then(ssh_client));
     HostFacts {
         own_addresses: sorted(own),
@@ -208,6 +216,15 @@ fn is_session_title(title: &str) -> bool {
     rest.is_some_and(|who| !who.is_empty() && !who.starts_with('/') && !who.contains('['))
 }
 
+/// Without those whose record is all that is left of them.
+fn still_connected(mut remotes: Vec<IpAddr>, sockets: &[TcpSocket]) -> Vec<IpAddr> {
+    remotes.retain(|remote| {
+        let is_it = |s: &TcpSocket| s.remote.to_canonical() == *remote;
+        sockets.iter().any(is_it)
+    });
+    remotes
+}
+
 /// The remote ends of the sessions in this folder.
 fn logind_sessions(folder: &Path) -> Vec<IpAddr> {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -357,6 +374,13 @@ mod tests {
         ] {
             assert!(!is_session_title(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_record_without_a_connection_protects_nobody() {
+        let sockets = tcp_sockets(TCP6);
+        let remotes = ips(&["203.113.0.12", "203.113.0.13"]);
+        assert_eq!(still_connected(remotes, &sockets), ips(&["203.113.0.12"]));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod spec;
 mod stream;
 mod syslog;
 mod table;
+mod utmp;
 
 pub use doors::{Doors, Held, Listeners};
 pub use error::SenseError;
