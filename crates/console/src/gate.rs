@@ -55,7 +55,11 @@ impl Gate {
                 IpAddr::V6(address) => bracketed(address),
             });
         }
-        hosts.extend(names.iter().map(|name| name.to_ascii_lowercase()));
+        hosts.extend(
+            names
+                .iter()
+                .map(|name| without_port(name).to_ascii_lowercase()),
+        );
         Self { hosts, token }
     }
 
@@ -169,7 +173,7 @@ mod tests {
     use super::*;
 
     fn gate() -> Gate {
-        let names = ["Status.example.net".to_owned()];
+        let names = ["Status.example.net:8443".to_owned()];
         Gate::new(&names, "127.0.0.1".parse().unwrap(), None)
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     limits::{ALERTS_SHOWN, BANS_SHOWN, QUESTIONS_MAX, REFUSALS_SHOWN},
-    picture::{Checkpoint, Known},
+    picture::{Checkpoint, Known, Wanted},
 };
 
 /// Why there is no answer.
@@ -61,8 +61,8 @@ impl History {
     }
 
     /// What the overview's lists are held against.
-    pub(crate) async fn newest(&self, at: Timestamp) -> Result<Known, NoAnswer> {
-        self.ask(move |store| newest(store, at)).await
+    pub(crate) async fn newest(&self, at: Timestamp, wanted: Wanted) -> Result<Known, NoAnswer> {
+        self.ask(move |store| newest(store, at, wanted)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -109,20 +109,26 @@ impl Reader {
     }
 }
 
-fn newest(store: &Store, at: Timestamp) -> Result<Known, StoreError> {
-    let filter = AlertFilter {
-        limit: ALERTS_SHOWN,
-        ..AlertFilter::default()
-    };
-    let alerts = store.alerts(&filter)?.into_iter().map(|a| a.alert);
-    let bans = store.newest_bans(at, None, BANS_SHOWN)?;
-    let refusals = store.refusals(REFUSALS_SHOWN)?;
-    Ok(Known {
-        alerts: alerts.collect(),
-        bans: bans.into_iter().map(|b| b.decision).collect(),
-        refusals: refusals.into_iter().map(|r| r.refusal).collect(),
+fn newest(store: &Store, at: Timestamp, wanted: Wanted) -> Result<Known, StoreError> {
+    let mut known = Known {
         checkpoint: parse_checkpoint(&store.checkpoint()?),
-    })
+        ..Known::default()
+    };
+    if wanted.events {
+        let filter = AlertFilter {
+            limit: ALERTS_SHOWN,
+            ..AlertFilter::default()
+        };
+        let alerts = store.alerts(&filter)?.into_iter().map(|a| a.alert);
+        known.alerts = alerts.collect();
+        let refusals = store.refusals(REFUSALS_SHOWN)?;
+        known.refusals = refusals.into_iter().map(|r| r.refusal).collect();
+    }
+    if wanted.bans {
+        let bans = store.newest_bans(at, None, BANS_SHOWN)?;
+        known.bans = bans.into_iter().map(|b| b.decision).collect();
+    }
+    Ok(known)
 }
 
 /// C2SP tlog-checkpoint: origin, size and root hash are the first three lines.

@@ -105,6 +105,13 @@ pub(crate) struct Sample {
     pub(crate) lines: u64,
 }
 
+/// Which lists are to be filled from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) events: bool,
+    pub(crate) bans: bool,
+}
+
 /// What the store answered when the lists were held against it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
@@ -141,6 +148,8 @@ pub(crate) struct Picture {
     /// Lines a second of each source, in the order of the status.
     pub(crate) rates: Vec<f64>,
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// The store was asked once for what happened before.
+    began: bool,
     /// Why the store could not be asked, if it could not.
     pub(crate) store_fault: Option<String>,
 }
@@ -242,9 +251,19 @@ impl Picture {
         }
     }
 
+    /// What the store is to be asked for. Looking through a million bans costs something.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let in_force = self.status.as_ref().map_or(0, |s| s.bans);
+        Wanted {
+            events: !self.began,
+            bans: !self.began || (self.bans.len() as u64) < in_force.min(BANS_SHOWN as u64),
+        }
+    }
+
     /// Holds the lists against the store. What was heard and is not recorded yet stays.
     pub(crate) fn learn(&mut self, known: Known, now: Timestamp) {
         self.store_fault = None;
+        self.began = true;
         self.checkpoint = known.checkpoint.or_else(|| self.checkpoint.take());
         self.drop_ended(now);
         let version = self.version + 1;
@@ -441,6 +460,25 @@ mod tests {
         assert!(picture.bans.is_empty());
         picture.learn(known(&newer), at(10));
         assert_eq!(shown(&picture), ["198.51.100.1"]);
+    }
+
+    #[test]
+    fn the_store_is_asked_for_bans_only_while_some_are_missing() {
+        let mut picture = Picture::default();
+        let in_force = |bans| {
+            Arc::new(Status {
+                bans,
+                ..Status::default()
+            })
+        };
+        assert!(picture.wanted().events && picture.wanted().bans);
+        picture.learn(Known::default(), at(1));
+        assert!(!picture.wanted().events && !picture.wanted().bans);
+        picture.read(&in_force(2));
+        assert!(picture.wanted().bans);
+        ban(&mut picture, "198.51.100.1", 0);
+        ban(&mut picture, "198.51.100.2", 0);
+        assert!(!picture.wanted().bans);
     }
 
     #[test]

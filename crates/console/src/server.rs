@@ -78,7 +78,8 @@ async fn keep_up(shared: Arc<Shared>) {
 
 async fn refresh(shared: &Shared) {
     let now = clock::now();
-    match shared.history.newest(now).await {
+    let wanted = shared.picture().wanted();
+    match shared.history.newest(now, wanted).await {
         Ok(known) => {
             let mut picture = shared.picture();
             picture.learn(known, now);
