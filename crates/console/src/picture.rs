@@ -301,11 +301,6 @@ impl Picture {
     pub(crate) fn drop_ended(&mut self, now: Timestamp) {
         self.bans.retain(|ban| ban.until > now);
     }
-
-    /// The ban that an alert led to, if it is among the newest.
-    pub(crate) fn ban_of(&self, alert: AlertId) -> Option<&BanRow> {
-        self.bans.iter().find(|ban| ban.alert == Some(alert))
-    }
 }
 
 fn push<T>(list: &mut VecDeque<T>, row: T, max: usize) {

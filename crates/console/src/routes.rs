@@ -234,8 +234,12 @@ fn alert_page(
 ) -> Result<String, minijinja::Error> {
     let alert = &found.alert;
     let picture = shared.picture();
-    let row = rows::alert(&alert_row(alert, 0), &picture, now);
-    let ban = picture.ban_of(alert.id).map(|ban| rows::ban(ban, now));
+    let known = alert_row(alert, 0);
+    let row = rows::alert(&known, &picture, now);
+    let ban = picture.bans.iter().find(|ban| ban.is_about(&known));
+    let ban = ban.map(|ban| rows::ban(ban, now));
+    let refused = picture.refusals.iter().find(|r| r.alert == Some(alert.id));
+    let refused = refused.map(|r| r.reason.clone());
     drop(picture);
     let lines = alert.evidence.iter().map(|line| {
         context! {
@@ -261,6 +265,7 @@ fn alert_page(
             first => value(&Moment::new(alert.first, now)),
             alert => value(&row),
             ban => ban.as_ref().map(value),
+            refused => refused,
             index => found.index,
             facts => facts,
             lines => lines.collect::<Vec<_>>(),

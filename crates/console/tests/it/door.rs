@@ -344,3 +344,48 @@ fn an_open_page_gets_rows_and_numbers() {
         assert!(began.elapsed() < Duration::from_secs(5), "{data}");
     }
 }
+
+#[test]
+fn without_scripts_the_page_is_whole() {
+    let mut site = Site::new();
+    site.publish(running());
+    site.record(&[Entry::Alert(alert("198.51.100.8", "from the record"))]);
+    site.tell(Happening::Alert(Box::new(alert(
+        "198.51.100.7",
+        "just now",
+    ))));
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        let page = site.get("/").body;
+        if page.contains("just now") && page.contains("from the record") {
+            assert!(
+                page.contains("<noscript><meta http-equiv=\"refresh\""),
+                "{page}"
+            );
+            return;
+        }
+        assert!(Instant::now() < end, "{page}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn readers_that_do_not_read_hold_nothing_up() {
+    let site = Site::new();
+    site.publish(running());
+    // They ask and never take the answer.
+    let _stuck: Vec<_> = (0..8)
+        .flat_map(|_| [site.follow("/events", ""), site.follow("/live", "")])
+        .collect();
+    let began = Instant::now();
+    for n in 0..20_000 {
+        site.tell(notice(&format!("flood {n}")));
+    }
+    wait_until(&site, "posse_console_news_total 20000");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(site.get("/healthz").body, "ok\n");
+}
