@@ -81,6 +81,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media);
     }
 
+    /// One key, as WebDriver §17.4.2 numbers those that are no characters.
+    pub(crate) fn press(&self, key: char) {
+        let strokes = ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key}));
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": strokes});
+        self.command("POST", "/actions", &json!({"actions": [keyboard]}));
+    }
+
     pub(crate) fn screenshot(&self, path: &Path) {
         let picture = self.command("GET", "/screenshot", &Value::Null);
         let bytes = STANDARD.decode(picture.as_str().unwrap()).unwrap();

@@ -229,6 +229,43 @@ fn what_attackers_type_stays_text_and_everybody_can_read_it() {
 }
 
 #[test]
+fn the_keyboard_is_enough_and_updates_leave_the_reader_alone() {
+    const TAB: char = '\u{e004}';
+    const ENTER: char = '\u{e007}';
+    let Some(scene) = Scene::new("the page by keyboard", "") else {
+        return;
+    };
+    scene.attack("198.51.100.66", "admin");
+    scene.open_page();
+    scene.wait_for("document.querySelectorAll('#alerts > li').length === 1");
+    scene.browser.press(TAB);
+    scene.wait_for("document.activeElement.className === 'skip'");
+    scene.wait_for("document.activeElement.getBoundingClientRect().left >= 0");
+    scene
+        .browser
+        .run("document.querySelector('#main a').focus();");
+    for _ in 0..10 {
+        scene.browser.press(TAB);
+        let there = "return document.activeElement.tagName === 'SUMMARY';";
+        if scene.browser.run(there) == Value::Bool(true) {
+            break;
+        }
+    }
+    scene.browser.press(ENTER);
+    scene.wait_for("document.activeElement.parentElement.open === true");
+    // Others come and go around what is being read.
+    scene.attack("198.51.100.67", "admin");
+    scene.wait_for("document.querySelectorAll('#bans > tr').length === 2");
+    scene.wait_for("document.getElementById('said').textContent !== ''");
+    let state = scene.browser.run(
+        "const e = document.activeElement;
+         return [e.tagName, e.closest('li')?.innerText.includes('198.51.100.66'),
+                 e.parentElement.open];",
+    );
+    assert_eq!(state, serde_json::json!(["SUMMARY", true, true]));
+}
+
+#[test]
 fn a_guard_that_ends_and_comes_back_is_seen_to() {
     let Some(mut scene) = Scene::new("the lost connection", "[enforce]\nmode = \"observe\"\n")
     else {
