@@ -225,7 +225,11 @@ fn sources(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
 fn detection(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
     let engine = &status.engine;
     let counters = [
-        ("posse_alerts", "Attacks that rules saw", engine.alerts),
+        (
+            "posse_alerts",
+            "Attacks that rules saw",
+            status.policy.alerts,
+        ),
         (
             "posse_lines_skipped",
             "Lines that no rule can match",

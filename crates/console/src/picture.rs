@@ -236,7 +236,13 @@ impl Picture {
             if Arc::ptr_eq(&before, status) {
                 return;
             }
-            self.rates = rates(&self.rates, &before, status);
+            if status.at < before.at {
+                // The clock was set back: what seems to lie ahead is in nobody's past hour.
+                self.samples.retain(|sample| sample.at <= status.at);
+                self.sampled = None;
+            } else {
+                self.rates = rates(&self.rates, &before, status);
+            }
         }
         let Some(since) = &self.sampled else {
             self.sampled = Some(Arc::clone(status));
@@ -335,7 +341,7 @@ fn sample(then: &Status, now: &Status) -> Sample {
         at: now.at,
         // The kernel's counters begin anew when somebody else deleted the table.
         packets: packets(now).saturating_sub(packets(then)),
-        alerts: now.engine.alerts.saturating_sub(then.engine.alerts),
+        alerts: now.policy.alerts.saturating_sub(then.policy.alerts),
         lines: now.engine.lines.saturating_sub(then.engine.lines),
     }
 }
@@ -541,6 +547,11 @@ mod tests {
         // Counters that begin anew are no negative flood.
         picture.read(&status(70, 0, 0));
         assert_eq!(picture.samples.back().unwrap().packets, 0);
+        // A clock that is set back does not stop the samples.
+        picture.read(&status(30, 0, 0));
+        picture.read(&status(40, 0, 70));
+        assert_eq!(picture.samples.back().unwrap().packets, 70);
+        assert!(picture.samples.iter().all(|s| s.at <= at(40)));
         for n in 0..2_000 {
             picture.read(&status(100 + n * 10, 0, 0));
         }

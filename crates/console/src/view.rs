@@ -265,7 +265,7 @@ fn figures(status: &Status, picture: &Picture, now: Timestamp) -> Vec<Figure> {
             "",
         ),
         figure("Kept out", kept, volume, ""),
-        figure("Attacks", count(status.engine.alerts), last_attack, ""),
+        figure("Attacks", count(status.policy.alerts), last_attack, ""),
         figure(
             "Refused",
             count(policy.refusals),

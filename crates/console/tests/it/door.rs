@@ -174,7 +174,7 @@ fn what_is_on_record_is_shown_and_escaped() {
     );
     assert!(one.body.contains("entry 0"), "{}", one.body);
     let other = site.get(&format!("/alerts/{}", binary.id));
-    assert!(other.body.contains("\\u{1b}[31m&lt;"), "{}", other.body);
+    assert!(other.body.contains("\\x1b[31m&lt;"), "{}", other.body);
     let unknown = site.get("/alerts/00000000000000000000000000000000");
     assert_eq!(unknown.status, 404);
     assert_eq!(site.get("/alerts/../../etc/passwd").status, 404);
