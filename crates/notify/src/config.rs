@@ -446,7 +446,7 @@ mod tests {
             ),
             (
                 "[[channel]]\nkind = \"syslog\"\naddress = \"x\"",
-                ["address", "udp:"],
+                ["address", "udp://"],
             ),
             (
                 "[[channel]]\nkind = \"webhook\"\nurl = \"http://192.0.2.1/\"",

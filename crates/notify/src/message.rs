@@ -213,7 +213,7 @@ impl Message {
         Self {
             id,
             kind,
-            host: host.to_owned(),
+            host: harmless(host, NAME_CHARS_MAX),
             severity: Severity::Info,
             first: at,
             last: at,

@@ -345,10 +345,11 @@ fn syslog(config: &ChannelConfig, blame: Blame<'_>) -> Result<Syslog, NotifyErro
     let bad = || {
         blame.error(
             format!("address = {address:?} is not understood"),
-            "write udp:HOST:PORT, tcp:HOST:PORT or unix:PATH",
+            "write udp://HOST:PORT, tcp://HOST:PORT or unix:PATH",
         )
     };
     let network = |rest: &str| {
+        let rest = rest.strip_prefix("//")?;
         let named = rest.rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok()
         });

@@ -141,6 +141,8 @@ impl<'a> Postfix<'a> {
             "/CN=mail.example.net",
             "-addext",
             "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
             "-keyout",
             &key,
             "-out",
@@ -256,7 +258,7 @@ fn network_channels(site: &Site, mail: &Postfix<'_>, window: &str) -> String {
          to = [\"admin@example.net\"]\n\
          [[alerts.channel]]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{HOOK_PORT}/hook\"\n\
          secret_file = {secret:?}\n\
-         [[alerts.channel]]\nkind = \"syslog\"\naddress = \"tcp:127.0.0.1:{SYSLOG_PORT}\"\n"
+         [[alerts.channel]]\nkind = \"syslog\"\naddress = \"tcp://127.0.0.1:{SYSLOG_PORT}\"\n"
     )
 }
 
