@@ -202,7 +202,10 @@ fn untested(folder: &Path, files: &[RuleFile], samples: &[Sample], report: &mut 
             name.starts_with("s01-")
         };
         // Only where each product has a folder; the hub's folders are `parsers`, `scenarios`, ….
-        if !subfolders(&product).iter().any(stage) || product.ends_with("postoverflows") || product.ends_with("parsers") {
+        if !subfolders(&product).iter().any(stage)
+            || product.ends_with("postoverflows")
+            || product.ends_with("parsers")
+        {
             continue;
         }
         if samples

@@ -7,14 +7,22 @@
     reason = "a test ends by panicking, and says on standard output what it skipped"
 )]
 
+mod alerts;
 mod audit;
 mod browser;
 mod command_line;
 mod crash;
+mod debian;
 mod drill;
 mod guard;
 mod kernel;
+mod package;
 mod replay;
+mod rules_lint;
+mod sandbox;
 mod sources;
 mod status_page;
 mod support;
+mod vitals;
+mod watch;
+mod week;
