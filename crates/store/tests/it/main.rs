@@ -12,3 +12,4 @@ mod full_disk;
 mod recording;
 mod samples;
 mod tamper;
+mod upgrade;
