@@ -290,71 +290,7 @@ impl ChannelConfig {
 
     /// Keys that mean nothing to this kind are mistakes.
     fn refuse_strangers(&self, kind: &str, blame: Blame<'_>) -> Result<(), NotifyError> {
-        let of_mail = &["email"][..];
-        let of_web = &["webhook", "slack", "teams", "discord", "ntfy", "pagerduty"][..];
-        let tls = &[
-            "email",
-            "webhook",
-            "slack",
-            "teams",
-            "discord",
-            "ntfy",
-            "pagerduty",
-        ][..];
-        let keys: [(&str, bool, &[&str]); 22] = [
-            ("host", self.host.is_some(), of_mail),
-            ("port", self.port.is_some(), of_mail),
-            ("tls", self.tls.is_some(), of_mail),
-            ("user", self.user.is_some(), of_mail),
-            ("password_file", self.password_file.is_some(), of_mail),
-            (
-                "password_credential",
-                self.password_credential.is_some(),
-                of_mail,
-            ),
-            ("from", self.from.is_some(), of_mail),
-            ("to", self.to.is_some(), of_mail),
-            ("ca_file", self.ca_file.is_some(), tls),
-            ("url", self.url.is_some(), of_web),
-            ("url_file", self.url_file.is_some(), of_web),
-            ("url_credential", self.url_credential.is_some(), of_web),
-            ("plain_http", self.plain_http, of_web),
-            ("secret_file", self.secret_file.is_some(), &["webhook"]),
-            (
-                "secret_credential",
-                self.secret_credential.is_some(),
-                &["webhook"],
-            ),
-            (
-                "token_file",
-                self.token_file.is_some(),
-                &["webhook", "ntfy"],
-            ),
-            (
-                "token_credential",
-                self.token_credential.is_some(),
-                &["webhook", "ntfy"],
-            ),
-            ("topic", self.topic.is_some(), &["ntfy"]),
-            (
-                "routing_key_file",
-                self.routing_key_file.is_some(),
-                &["pagerduty"],
-            ),
-            (
-                "routing_key_credential",
-                self.routing_key_credential.is_some(),
-                &["pagerduty"],
-            ),
-            ("address", self.address.is_some(), &["syslog"]),
-            ("facility", self.facility.is_some(), &["syslog"]),
-        ];
-        let more: [(&str, bool, &[&str]); 3] = [
-            ("format", self.format.is_some(), &["syslog"]),
-            ("socket", self.socket.is_some(), &["journal"]),
-            ("run", self.run.is_some(), &["command"]),
-        ];
-        for (key, set, kinds) in keys.into_iter().chain(more) {
+        for (key, set, kinds) in self.keys() {
             if set && !kinds.contains(&kind) {
                 return Err(blame.error(
                     format!("{key} means nothing to kind = {kind:?}"),
@@ -363,6 +299,58 @@ impl ChannelConfig {
             }
         }
         Ok(())
+    }
+
+    /// Keys that only some kinds have: whether this one is given, and to which it belongs.
+    fn keys(&self) -> [(&'static str, bool, &'static [&'static str]); 25] {
+        let mail: &[&str] = &["email"];
+        let web: &[&str] = &["webhook", "slack", "teams", "discord", "ntfy", "pagerduty"];
+        let tls: &[&str] = &[
+            "email",
+            "webhook",
+            "slack",
+            "teams",
+            "discord",
+            "ntfy",
+            "pagerduty",
+        ];
+        let (hook, bearer): (&[&str], &[&str]) = (&["webhook"], &["webhook", "ntfy"]);
+        let (pager, syslog): (&[&str], &[&str]) = (&["pagerduty"], &["syslog"]);
+        [
+            ("host", self.host.is_some(), mail),
+            ("port", self.port.is_some(), mail),
+            ("tls", self.tls.is_some(), mail),
+            ("user", self.user.is_some(), mail),
+            ("password_file", self.password_file.is_some(), mail),
+            (
+                "password_credential",
+                self.password_credential.is_some(),
+                mail,
+            ),
+            ("from", self.from.is_some(), mail),
+            ("to", self.to.is_some(), mail),
+            ("ca_file", self.ca_file.is_some(), tls),
+            ("url", self.url.is_some(), web),
+            ("url_file", self.url_file.is_some(), web),
+            ("url_credential", self.url_credential.is_some(), web),
+            ("plain_http", self.plain_http, web),
+            ("secret_file", self.secret_file.is_some(), hook),
+            ("secret_credential", self.secret_credential.is_some(), hook),
+            ("token_file", self.token_file.is_some(), bearer),
+            ("token_credential", self.token_credential.is_some(), bearer),
+            ("topic", self.topic.is_some(), &["ntfy"]),
+            ("routing_key_file", self.routing_key_file.is_some(), pager),
+            (
+                "routing_key_credential",
+                self.routing_key_credential.is_some(),
+                pager,
+            ),
+            ("address", self.address.is_some(), syslog),
+            ("facility", self.facility.is_some(), syslog),
+            ("format", self.format.is_some(), syslog),
+            ("socket", self.socket.is_some(), &["journal"]),
+            ("run", self.run.is_some(), &["command"]),
+        ]
     }
 }
 

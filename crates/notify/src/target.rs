@@ -43,8 +43,8 @@ pub(crate) enum Tls {
     /// From the first byte (RFC 8314).
     Implicit,
     None,
-    /// RFC 3207; a server that does not offer it is refused.
-    StartTls,
+    /// RFC 3207 (STARTTLS); a server that does not offer it is refused.
+    Upgrade,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ fn email(config: &ChannelConfig, blame: Blame<'_>) -> Result<Email, NotifyError>
         "write host = \"mail.example.net\", the server that takes your mail",
     )?;
     let tls = match config.tls.as_deref() {
-        None | Some("starttls") => Tls::StartTls,
+        None | Some("starttls") => Tls::Upgrade,
         Some("implicit") => Tls::Implicit,
         Some("none") => Tls::None,
         Some(other) => {
@@ -195,31 +195,11 @@ fn email(config: &ChannelConfig, blame: Blame<'_>) -> Result<Email, NotifyError>
             ));
         }
     };
-    let place = blame.place(
-        "password",
-        config.password_file.as_ref(),
-        config.password_credential.as_ref(),
-    )?;
-    let login = match (config.user.clone(), place) {
-        (None, None) => None,
-        (Some(user), Some(place)) => Some((user, place)),
-        _ => {
-            return Err(blame.error(
-                "user and a password belong together",
-                "give user and password_file (or password_credential), or neither",
-            ));
-        }
-    };
-    if login.is_some() && tls == Tls::None && !is_loopback(&host) {
-        return Err(blame.error(
-            "the password would go unencrypted",
-            "write tls = \"starttls\" or tls = \"implicit\"",
-        ));
-    }
+    let login = login(config, &host, tls, blame)?;
     let port = config.port.unwrap_or(match tls {
         Tls::Implicit => 465,
         Tls::None => 25,
-        Tls::StartTls => 587,
+        Tls::Upgrade => 587,
     });
     let from = blame.need(
         "from",
@@ -251,6 +231,37 @@ fn email(config: &ChannelConfig, blame: Blame<'_>) -> Result<Email, NotifyError>
         from,
         to,
     })
+}
+
+/// Name and password, never unencrypted beyond this machine.
+fn login(
+    config: &ChannelConfig,
+    host: &str,
+    tls: Tls,
+    blame: Blame<'_>,
+) -> Result<Option<(String, Place)>, NotifyError> {
+    let place = blame.place(
+        "password",
+        config.password_file.as_ref(),
+        config.password_credential.as_ref(),
+    )?;
+    let login = match (config.user.clone(), place) {
+        (None, None) => None,
+        (Some(user), Some(place)) => Some((user, place)),
+        _ => {
+            return Err(blame.error(
+                "user and a password belong together",
+                "give user and password_file (or password_credential), or neither",
+            ));
+        }
+    };
+    if login.is_some() && tls == Tls::None && !is_loopback(host) {
+        return Err(blame.error(
+            "the password would go unencrypted",
+            "write tls = \"starttls\" or tls = \"implicit\"",
+        ));
+    }
+    Ok(login)
 }
 
 fn web(config: &ChannelConfig, form: Form, blame: Blame<'_>) -> Result<Target, NotifyError> {

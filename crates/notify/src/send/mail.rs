@@ -39,7 +39,7 @@ impl Mailer {
         };
         let tls = match email.tls {
             target::Tls::None => Tls::None,
-            target::Tls::StartTls => Tls::Required(parameters(email)?),
+            target::Tls::Upgrade => Tls::Required(parameters(email)?),
             target::Tls::Implicit => Tls::Wrapper(parameters(email)?),
         };
         let mut builder = SmtpTransport::builder_dangerous(&email.host)
