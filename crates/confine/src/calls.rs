@@ -531,7 +531,7 @@ pub const GUARD: &[Group] = &[
 #[cfg(target_arch = "x86_64")]
 const OLD_WAYS_GUARD: Group = Group {
     reason: "older names of calls above, on x86-64",
-    calls: calls![SYS_epoll_wait],
+    calls: calls![SYS_epoll_wait, SYS_open],
     spare_reason: OTHER_WAYS,
     spare: calls![
         SYS_rename,
@@ -573,8 +573,8 @@ pub const FACTS: &[Group] = &[
         spare: &[],
     },
     Group {
-        reason: "saying what went wrong",
-        calls: calls![SYS_write],
+        reason: "saying what went wrong; passing on a signal that arrived here",
+        calls: calls![SYS_write, SYS_sendto],
         spare_reason: NONE,
         spare: &[],
     },
