@@ -7,7 +7,10 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -68,6 +71,9 @@ struct Shared {
     day: Mutex<Option<Day>>,
     published: Mutex<Published>,
     keeper: Ring,
+    /// Held while the disk is brought up to date: an older state must not overwrite a newer one.
+    keeping: Mutex<()>,
+    finished: AtomicBool,
 }
 
 #[derive(Clone, Default)]
@@ -136,6 +142,8 @@ impl Notifier {
             day: Mutex::new(None),
             published: Mutex::new(Published::default()),
             keeper: Ring::default(),
+            keeping: Mutex::new(()),
+            finished: AtomicBool::new(false),
         });
         let (orders, wishes) = bounded(ORDERS_MAX);
         let (finished, done) = bounded(1);
@@ -143,9 +151,11 @@ impl Notifier {
         listener.announce_strays();
         spawn("alerts-keeper", {
             let shared = Arc::clone(&shared);
-            move || loop {
-                shared.keeper.wait(KEEP_EVERY);
-                shared.keep();
+            move || {
+                while !shared.finished.load(Ordering::Relaxed) {
+                    shared.keeper.wait(KEEP_EVERY);
+                    shared.keep();
+                }
             }
         })?;
         spawn("alerts", move || {
@@ -225,6 +235,7 @@ impl Shared {
     /// Brings the disk up to date.
     fn keep(&self) {
         let Some(folder) = &self.folder else { return };
+        let _alone = lock(&self.keeping);
         let channels = lock(&self.channels).clone();
         for channel in channels {
             channel.keep(folder);
@@ -597,6 +608,8 @@ impl Listener {
             lane.channel.close();
         }
         self.shared.keep();
+        self.shared.finished.store(true, Ordering::Relaxed);
+        self.shared.keeper.ring();
     }
 }
 
