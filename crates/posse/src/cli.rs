@@ -31,10 +31,13 @@ pub(crate) enum Command {
     Unban(UnbanArgs),
     /// List the bans in force.
     Bans(ListArgs),
-    /// List the latest alerts, with the lines that caused them.
+    /// List the latest alerts, with the lines that caused them; acknowledge them, try the channels.
+    #[command(visible_alias = "alert", args_conflicts_with_subcommands = true)]
     Alerts(AlertsArgs),
     /// What the running guard sees, does and records.
     Status(ListArgs),
+    /// The live stream of a running guard: every alert, ban and notice as it happens.
+    Watch(ListArgs),
     /// What would be watched on this machine, what not, and why; what enforcement can do.
     Doctor(DoctorArgs),
     /// The tamper-evident record: verify, export, rebuild.
@@ -43,11 +46,17 @@ pub(crate) enum Command {
     /// Detection content: list it, check it, test it.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Make this program a service of the machine, or take it away again.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Print a shell completion script.
     Completions {
         /// The shell to complete for.
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages and completions into a folder.
+    #[command(hide = true)]
+    Manual { dir: PathBuf },
     #[command(hide = true)]
     DrillPart(DrillPartArgs),
 }
@@ -175,6 +184,8 @@ pub(crate) struct ListArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct AlertsArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<AlertsCommand>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// How many, newest first.
@@ -184,6 +195,41 @@ pub(crate) struct AlertsArgs {
     #[arg(long)]
     pub(crate) lines: bool,
     /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// Say that somebody looks after a grave alert, so that it does not escalate.
+    Ack(AckArgs),
+    /// Send a test message by every channel and say what each answered.
+    Test(AlertTestArgs),
+    /// Print the day so far, as the daily digest tells it.
+    Digest(ListArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AckArgs {
+    /// The alert's id as messages give it, or its first four digits or more.
+    #[arg(required_unless_present = "all")]
+    pub(crate) id: Option<String>,
+    /// All that wait.
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AlertTestArgs {
+    /// Configuration whose channels to try [default: /etc/posse/posse.toml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -266,4 +312,74 @@ pub(crate) enum RulesCommand {
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Install the program, its user, configuration, manual and a hardened unit; start it.
+    Install {
+        /// Where the program goes: PREFIX/bin/posse.
+        #[arg(long, value_name = "PREFIX", default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Stop and remove the service. Bans leave the kernel and stay on record.
+    Uninstall {
+        /// Where the program was put.
+        #[arg(long, value_name = "PREFIX", default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// Remove bans, alerts, the ledger with its key, and the configuration too.
+        #[arg(long)]
+        purge: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What the service manager says of it; `posse status` asks the guard itself.
+    Status,
+    /// Take every ban out of the kernel. They stay on record: a guard that starts puts those
+    /// that are not over back.
+    Withdraw,
+}
+
+impl Command {
+    /// The state folder's argument of a command that only looks at or changes that folder: as
+    /// root it can do so as the folder's owner.
+    pub(crate) const fn state_of_owner(&self) -> Option<&StateArgs> {
+        match self {
+            Self::Ban(arguments) => Some(&arguments.state),
+            Self::Unban(arguments) => Some(&arguments.state),
+            Self::Bans(arguments) | Self::Status(arguments) | Self::Watch(arguments) => {
+                Some(&arguments.state)
+            }
+            Self::Alerts(arguments) => arguments.state_of_owner(),
+            Self::Ledger(command) => command.state_of_owner(),
+            _ => None,
+        }
+    }
+}
+
+impl AlertsArgs {
+    const fn state_of_owner(&self) -> Option<&StateArgs> {
+        match &self.action {
+            None => Some(&self.state),
+            Some(AlertsCommand::Ack(arguments)) => Some(&arguments.state),
+            Some(AlertsCommand::Digest(arguments)) => Some(&arguments.state),
+            // Reads the channels' secrets, which are root's.
+            Some(AlertsCommand::Test(_)) => None,
+        }
+    }
+}
+
+impl LedgerCommand {
+    const fn state_of_owner(&self) -> Option<&StateArgs> {
+        match self {
+            Self::Verify(arguments) => Some(&arguments.state),
+            Self::Key { state } | Self::Rebuild { state } | Self::Show { state, .. } => Some(state),
+            // Writes where the caller may, which the owner of the state folder may not.
+            Self::Export { .. } => None,
+        }
+    }
 }

@@ -4,13 +4,17 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use confine::SandboxConfig;
 use console::ConsoleConfig;
 use decide::{BanConfig, NeverBanConfig, PolicyConfig};
-use model::{Diagnostic, Severity};
+use model::{Diagnostic, Severity, parse_duration};
 use sense::{Input, SourceSpec, StartAt};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::guard::{Silence, VitalsConfig};
 
 /// Where the configuration is looked for when none is named.
 pub(crate) const DEFAULT_PATH: &str = "/etc/posse/posse.toml";
@@ -29,8 +33,11 @@ pub(crate) struct Config {
     pub(crate) ban: BanConfig,
     pub(crate) never_ban: NeverBanConfig,
     pub(crate) ledger: LedgerConfig,
+    pub(crate) alerts: notify::AlertsConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) console: ConsoleConfig,
+    pub(crate) sandbox: SandboxConfig,
+    pub(crate) vitals: VitalsConfig,
 }
 
 /// One `[[source]]`: exactly one of `file`, `journal`, `syslog_udp`, `syslog_tcp`, `stdin`.
@@ -47,6 +54,8 @@ pub(crate) struct Source {
     r#type: Option<String>,
     /// Where to begin in a file that was never read before.
     start: Start,
+    /// When its silence is told of; absent: as `[vitals]` says.
+    silent_after: Option<Silence>,
     labels: BTreeMap<String, String>,
 }
 
@@ -108,6 +117,34 @@ impl Default for EnforceConfig {
 pub(crate) struct LedgerConfig {
     /// The log's name in checkpoints, a schema-less URL; fixed when the ledger is made.
     pub(crate) origin: Option<String>,
+    pub(crate) keep: Keep,
+}
+
+/// How long the ledger keeps what its entries say. Their leaves stay for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keep(pub(crate) Option<Duration>);
+
+/// Shorter, and a repeat offender of yesterday would be a stranger after every restart.
+const KEEP_MIN: Duration = Duration::from_secs(86_400);
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self(Some(crate::guard::MEMORY))
+    }
+}
+
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text == "forever" {
+            return Ok(Self(None));
+        }
+        match parse_duration(&text) {
+            Ok(span) if span >= KEEP_MIN => Ok(Self(Some(span))),
+            Ok(_) => Err(D::Error::custom("keep is at least 1d")),
+            Err(e) => Err(D::Error::custom(format!("keep is \"forever\" or a time: {e}"))),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -155,6 +192,10 @@ impl Config {
                 fix: fix.to_owned(),
             })?;
         }
+        config
+            .alerts
+            .plan()
+            .map_err(|e| alerts_diagnostic(file, text, &e))?;
         Ok(config)
     }
 
@@ -163,6 +204,14 @@ impl Config {
             ban: self.ban.clone(),
             never_ban: self.never_ban.clone(),
         }
+    }
+
+    /// Of each of [`Config::sources`], when its silence is told of.
+    pub(crate) fn silences(&self) -> impl Iterator<Item = Silence> {
+        let default = self.vitals.silent_after;
+        self.source
+            .iter()
+            .map(move |s| s.silent_after.unwrap_or(default))
     }
 
     /// The sources that the file names, ready for the sensors.
@@ -291,6 +340,33 @@ fn fix_for(message: &str) -> String {
         return format!("write {}", known.lines().next().unwrap_or(known));
     }
     "see docs/configuration.md for every key and an example".into()
+}
+
+fn alerts_diagnostic(file: &str, text: &str, error: &notify::NotifyError) -> Diagnostic {
+    let (message, fix) = error.parts();
+    Diagnostic {
+        severity: Severity::Error,
+        file: file.to_owned(),
+        line: line_of_channel(text, error.channel()),
+        column: 1,
+        message,
+        fix,
+    }
+}
+
+/// The head of the table that says `"channel"`, else the first table of alerts.
+fn line_of_channel(text: &str, channel: Option<&str>) -> u32 {
+    let mut head = 0;
+    for (line, number) in text.lines().zip(1u32..) {
+        if line.trim_start().starts_with('[') {
+            head = number;
+        } else if channel.is_some_and(|name| line.contains(&format!("\"{name}\""))) {
+            return head;
+        }
+    }
+    let first = text.lines().zip(1u32..);
+    let mut first = first.filter(|(line, _)| line.trim_start().starts_with("[alerts"));
+    first.next().map_or(0, |(_, number)| number)
 }
 
 fn line_of_source(text: &str, number: usize) -> u32 {

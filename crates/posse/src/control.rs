@@ -13,31 +13,48 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use model::{Entry, Prefix, RefusalReason};
+use model::{AlertId, Entry, Prefix, RefusalReason};
 use serde::{Deserialize, Serialize};
 use store::Recorder;
 
+use crate::{board::Board, feed::Feed, watch};
+
 const REQUEST_BYTES_MAX: u64 = 64 << 10;
 const CONNECTIONS_MAX: usize = 16;
+/// Of them at most so many may stay to watch, so that there is always room for an order.
+const WATCHERS_MAX: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
+    /// `id` absent: all.
+    Acknowledge {
+        id: Option<String>,
+        by: String,
+    },
     Ban {
         prefix: Prefix,
         seconds: u64,
         reason: String,
         by: String,
     },
+    Digest,
     Status,
+    /// Grave alerts that wait for somebody.
+    Unacknowledged,
+    /// The answer is a stream; see [`crate::watch`].
+    Watch,
     /// `prefix` absent: all.
     Unban {
         prefix: Option<Prefix>,
@@ -63,6 +80,11 @@ pub(crate) struct Reply {
     pub(crate) index: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<serde_json::Value>,
+    /// Alerts acknowledged, or those that wait for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) alerts: Vec<AlertId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
 }
 
 /// A request on its way to the guard, with the way back.
@@ -77,11 +99,23 @@ pub(crate) fn socket_path(state: &Path) -> PathBuf {
 
 //------------ The guard's side ----------------------------------------------
 
+/// What a connection's thread works with.
+struct Desk {
+    sender: Sender<Pending>,
+    doorbell: UnixStream,
+    recorder: Arc<Recorder>,
+    feed: Feed,
+    board: Board,
+    watchers: AtomicUsize,
+}
+
 /// Listens in `state`; each request rings `doorbell` after it was queued.
 pub(crate) fn serve(
     state: &Path,
     doorbell: UnixStream,
     recorder: Arc<Recorder>,
+    feed: Feed,
+    board: Board,
 ) -> Result<Receiver<Pending>> {
     let path = socket_path(state);
     // The state folder's lock is ours, so a socket here is a dead guard's.
@@ -95,7 +129,14 @@ pub(crate) fn serve(
         .with_context(|| format!("cannot listen on {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let (sender, receiver) = bounded(CONNECTIONS_MAX);
-    let shared = Arc::new((sender, doorbell, recorder));
+    let shared = Arc::new(Desk {
+        sender,
+        doorbell,
+        recorder,
+        feed,
+        board,
+        watchers: AtomicUsize::new(0),
+    });
     thread::Builder::new()
         .name("control".into())
         .spawn(move || {
@@ -114,16 +155,14 @@ pub(crate) fn serve(
     Ok(receiver)
 }
 
-fn converse(
-    stream: &UnixStream,
-    (sender, doorbell, recorder): &(Sender<Pending>, UnixStream, Arc<Recorder>),
-) -> Result<()> {
+fn converse(stream: &UnixStream, desk: &Desk) -> Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let reply = match serde_json::from_str(&line) {
-        Ok(request) => pass_on(request, sender, doorbell, recorder),
+        Ok(Request::Watch) => return let_watch(stream, desk),
+        Ok(request) => pass_on(request, desk),
         Err(e) => Reply {
             error: Some(format!("not a request: {e}")),
             ..Reply::default()
@@ -136,12 +175,22 @@ fn converse(
     Ok(())
 }
 
-fn pass_on(
-    request: Request,
-    sender: &Sender<Pending>,
-    mut doorbell: &UnixStream,
-    recorder: &Recorder,
-) -> Reply {
+fn let_watch(stream: &UnixStream, desk: &Desk) -> Result<()> {
+    let before = desk.watchers.fetch_add(1, Ordering::Relaxed);
+    let outcome = if before < WATCHERS_MAX {
+        watch::serve(stream, &desk.feed, &desk.board)
+    } else {
+        watch::refuse(stream)
+    };
+    desk.watchers.fetch_sub(1, Ordering::Relaxed);
+    outcome
+}
+
+fn pass_on(request: Request, desk: &Desk) -> Reply {
+    let Desk {
+        sender, recorder, ..
+    } = desk;
+    let mut doorbell = &desk.doorbell;
     let (answer, wait) = bounded(1);
     let failed = |why: &str| Reply {
         error: Some(why.to_owned()),
@@ -172,6 +221,21 @@ fn pass_on(
 
 /// Asks the guard that runs on `state`; `None` when none does.
 pub(crate) fn ask(state: &Path, request: &Request) -> Result<Option<Reply>> {
+    let Some(stream) = open(state, request)? else {
+        return Ok(None);
+    };
+    stream.set_read_timeout(Some(PATIENCE * 3))?;
+    let mut line = String::new();
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .context("no answer from the guard")?;
+    serde_json::from_str(&line)
+        .map(Some)
+        .context("the guard's answer cannot be read")
+}
+
+/// Sends the request; the answer is still to be read.
+pub(crate) fn open(state: &Path, request: &Request) -> Result<Option<UnixStream>> {
     let path = socket_path(state);
     let mut stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
@@ -186,15 +250,8 @@ pub(crate) fn ask(state: &Path, request: &Request) -> Result<Option<Reply>> {
             _ => return Err(e).with_context(|| format!("cannot connect to {}", path.display())),
         },
     };
-    stream.set_read_timeout(Some(PATIENCE * 3))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
-    let mut line = String::new();
-    BufReader::new(stream)
-        .read_line(&mut line)
-        .context("no answer from the guard")?;
-    serde_json::from_str(&line)
-        .map(Some)
-        .context("the guard's answer cannot be read")
+    Ok(Some(stream))
 }

@@ -1,6 +1,7 @@
 //! First aid against cybercrime. This crate is the command line and the wiring, nothing else:
 //! every decision is made in a room, every effect is started from here.
 
+mod alert_command;
 mod board;
 mod cli;
 mod clock;
@@ -14,15 +15,19 @@ mod facts;
 mod feed;
 mod guard;
 mod ledger_command;
+mod manual;
 mod operator;
 mod order;
 mod replay;
 mod rules_command;
 mod rules_lint;
 mod rules_test;
+mod sandbox;
+mod service;
 mod shield;
 mod state;
 mod status;
+mod watch;
 mod what_if;
 
 use std::{
@@ -51,6 +56,9 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
+    if let Some(arguments) = cli.command.state_of_owner() {
+        service::step_down(&state::folder(arguments.state.as_deref())?)?;
+    }
     match &cli.command {
         Command::Run(arguments) => guard::run(arguments),
         Command::Replay(arguments) => replay::run(arguments, out),
@@ -58,8 +66,9 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Ban(arguments) => operator::ban(arguments, out),
         Command::Unban(arguments) => operator::unban(arguments, out),
         Command::Bans(arguments) => operator::bans(arguments, out),
-        Command::Alerts(arguments) => operator::alerts(arguments, out),
+        Command::Alerts(arguments) => alert_command::run(arguments, out),
         Command::Status(arguments) => operator::status(arguments, out),
+        Command::Watch(arguments) => watch::run(arguments, out),
         Command::Doctor(arguments) => doctor::run(arguments, out),
         Command::Ledger(command) => ledger_command::run(command, out),
         Command::Rules(command) => rules_command::run(command, out),
@@ -67,6 +76,8 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
             clap_complete::generate(*shell, &mut Cli::command(), "posse", out);
             Ok(Exit::Success)
         }
+        Command::Service(command) => service::run(command, out),
+        Command::Manual { dir } => manual::write(dir, out),
         Command::DrillPart(arguments) => drill::part(arguments),
     }
 }

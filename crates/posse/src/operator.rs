@@ -7,7 +7,7 @@ use std::{io::Write, ops::ControlFlow, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use decide::Policy;
-use model::{Status, Timestamp, format_duration};
+use model::{AlertId, Status, Timestamp, format_duration, harmless};
 use serde_json::json;
 use store::{ActiveBan, AlertFilter, Durability, Store, StoreOptions};
 
@@ -166,7 +166,11 @@ fn carry_out(
             order::ban(&wish, policy, shield, &facts::gather(), now)
         }
         Request::Unban { prefix, by } => order::unban(*prefix, by, policy, shield, now),
-        Request::Status => bail!("no guard is running"),
+        Request::Acknowledge { .. }
+        | Request::Digest
+        | Request::Status
+        | Request::Unacknowledged
+        | Request::Watch => bail!("no guard is running"),
     })
 }
 
@@ -227,32 +231,59 @@ fn ban_line(
         "{:<24} {left:>12} {:>8}  {}",
         ban.decision.prefix.to_string(),
         ban.index,
-        ban.decision.reason
+        harmless(&ban.decision.reason)
     )
+}
+
+/// Grave alerts that wait for somebody; only a running guard knows.
+fn unacknowledged(named: Option<&Path>) -> Vec<AlertId> {
+    let asked = state::folder(named).and_then(|dir| control::ask(&dir, &Request::Unacknowledged));
+    asked
+        .ok()
+        .flatten()
+        .map_or_else(Vec::new, |reply| reply.alerts)
 }
 
 pub(crate) fn alerts(arguments: &AlertsArgs, out: &mut dyn Write) -> Result<Exit> {
     let store = open_to_read(arguments.state.state.as_deref())?;
+    let waiting = unacknowledged(arguments.state.state.as_deref());
     let filter = AlertFilter {
         limit: arguments.limit,
         ..AlertFilter::default()
     };
     for recorded in store.alerts(&filter)? {
         if arguments.json {
-            let line = json!({ "index": recorded.index, "alert": recorded.alert });
+            let line = json!({
+                "index": recorded.index,
+                "alert": recorded.alert,
+                "unacknowledged": waiting.contains(&recorded.alert.id),
+            });
             writeln!(out, "{line}")?;
             continue;
         }
         let alert = &recorded.alert;
-        writeln!(out, "{} [{}] {}", alert.last, recorded.index, alert.message)?;
+        writeln!(
+            out,
+            "{} [{}] {}",
+            alert.last,
+            recorded.index,
+            harmless(&alert.message)
+        )?;
+        if waiting.contains(&alert.id) {
+            writeln!(
+                out,
+                "    NOT ACKNOWLEDGED: posse alerts ack {:.12}",
+                alert.id.to_string()
+            )?;
+        }
         if arguments.lines {
             for line in &alert.evidence {
                 let raw = line.raw.to_bytes().unwrap_or_default();
                 writeln!(
                     out,
                     "    {}: {}",
-                    line.source,
-                    String::from_utf8_lossy(&raw)
+                    harmless(&line.source),
+                    harmless(&String::from_utf8_lossy(&raw))
                 )?;
             }
         }

@@ -79,6 +79,9 @@ pub(crate) fn human(status: &Status) -> String {
     if let Some(why) = &status.observing_because {
         out += &format!("  NOT ENFORCING: {why}\n");
     }
+    if !status.sandbox.is_empty() {
+        out += &format!("  sandbox           {}\n", status.sandbox);
+    }
     out += &format!("  bans in force     {}\n", status.bans);
     if let Some(d) = &status.dropped {
         out += &format!(
@@ -100,6 +103,19 @@ pub(crate) fn human(status: &Status) -> String {
     );
     if let Some(cause) = &status.recorder.paused {
         out += &format!("  RECORDING PAUSED  {cause}\n");
+    }
+    for c in &status.channels {
+        out += &format!(
+            "  alerts by {:<8}{} sent, {} waiting",
+            c.name, c.sent, c.queued
+        );
+        if c.dropped > 0 {
+            out += &format!(", {} alerts not told", c.dropped);
+        }
+        for error in [&c.last_error, &c.disk_error].into_iter().flatten() {
+            out += &format!(" ERROR {error}");
+        }
+        out.push('\n');
     }
     out += "sources:\n";
     for s in &status.sources {

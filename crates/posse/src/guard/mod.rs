@@ -8,13 +8,20 @@
 //! slow (the record, the terminal, `/proc`, clients of the control socket) has a thread of its
 //! own and a bounded queue before it.
 
+mod errands;
+mod alerts;
 mod memory;
+mod pulse;
 mod reload;
 mod requests;
 mod signals;
 mod startup;
+mod supervision;
+mod timekeeper;
+mod vitals;
 
-pub(crate) use startup::MEMORY;
+pub(crate) use startup::{MEMORY, sources};
+pub(crate) use vitals::{Silence, VitalsConfig};
 
 use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -22,7 +29,7 @@ use anyhow::Result;
 use crossbeam_channel::Receiver;
 use decide::{Policy, Verdict};
 use detect::engine::{Clock, Engine, Outcome};
-use enforce::{Applied, KernelChange};
+use enforce::KernelChange;
 use model::{
     Alert, AlertId, Batch, Entry, Happening, HostFacts, LineOrigin, Notice, Prefix, Stop, Timestamp,
 };
@@ -31,7 +38,8 @@ use store::{IntakeJournal, Recorder};
 
 use crate::{
     board::Board, cli::RunArgs, clock, control::Pending, exit::Exit, facts::Facts, feed::Feed,
-    order::entry_of, shield::Shield,
+    order::entry_of, service::Supervisor, shield::Shield,
+    sandbox::Sandbox,
 };
 
 /// Longest sleep: the upper bound on how late a timer of ours may fire.
@@ -56,6 +64,7 @@ mod token {
 
 pub(crate) fn run(arguments: &RunArgs) -> Result<Exit> {
     let mut guard = startup::start(arguments)?;
+    guard.announce_ready();
     let outcome = guard.watch(arguments.until_end);
     let degraded = !guard.shield.enforces() && !arguments.observe;
     guard.stop(match &outcome {
@@ -90,8 +99,13 @@ pub(crate) struct Guard {
     control: Receiver<Pending>,
     bell: signals::Bell,
     signals: signals::Signals,
+    supervisor: Supervisor,
     reload: reload::Reload,
+    errands: errands::Errands,
+    sandbox: Sandbox,
     board: Board,
+    notifier: notify::Notifier,
+    pulse: pulse::Pulse,
     started: Timestamp,
     next_publish: Timestamp,
     next_reconcile: Timestamp,
@@ -108,6 +122,7 @@ impl Guard {
         loop {
             let wake = self.sensors.next_batch(&mut batch, self.nap())?;
             let now = clock::now();
+            self.mind_the_clock(now);
             if !batch.is_empty() {
                 self.process(&batch, now);
                 if batch.records.iter().all(|record| !record.catch_up) {
@@ -120,11 +135,18 @@ impl Guard {
                 Wake::Finished if until_end => return Ok("end of input"),
                 // Nothing to read ever again: the kernel and the operator still need us.
                 Wake::Finished => std::thread::sleep(IDLE),
-                Wake::Signalled(token::CONTROL) => self.serve_requests(now),
+                Wake::Signalled(token::CONTROL) => {
+                    self.serve_requests(now);
+                    self.finish_reload(now);
+                }
                 Wake::Signalled(token::KERNEL) => self.kernel_changed(now),
                 Wake::Signalled(_) => match self.signals.take() {
                     signals::Wish::Stop => return Ok("signal"),
-                    signals::Wish::Reload => self.reload(now),
+                    signals::Wish::Reload => {
+                        self.supervisor.reloading();
+                        self.reload(now);
+                        self.announce_ready();
+                    }
                     signals::Wish::Nothing => {}
                 },
             }
@@ -141,6 +163,8 @@ impl Guard {
                 continue;
             };
             let clock = clock_for(&record.meta.origin, record.meta.catch_up, now);
+            #[cfg(debug_assertions)]
+            crate::sandbox::provoke(record.text);
             let before = alerts.len();
             let outcome = self.engine.observe(&record, source, clock, &mut alerts);
             if matches!(outcome, Outcome::Parsed { poured } if poured > 0) {
@@ -187,20 +211,15 @@ impl Guard {
                 Verdict::Notice(_) | Verdict::Refuse(_) => {}
             }
         }
-        self.apply(&changes, now).then(clock::now)
+        self.apply(&changes).then(clock::now)
     }
 
-    fn apply(&mut self, changes: &[KernelChange], now: Timestamp) -> bool {
+    /// Whether the kernel has the changes. What it refused is tried again at the next tick.
+    fn apply(&mut self, changes: &[KernelChange]) -> bool {
         match self.shield.apply(changes) {
             Ok(()) => self.shield.enforces(),
             Err(e) => {
-                let touched = changes.iter().map(KernelChange::prefix).collect();
-                self.notice(
-                    now,
-                    "kernel_refused",
-                    format!("the kernel did not take a change: {e}"),
-                    touched,
-                );
+                self.pulse.vitals.kernel_took(Err(e.to_string()));
                 false
             }
         }
@@ -270,6 +289,7 @@ impl Guard {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        self.give_sign_of_life();
         self.respect_new_facts(now);
         if !self.catching_up {
             let mut alerts = Vec::new();
@@ -280,15 +300,8 @@ impl Guard {
         }
         let verdicts = self.policy.tick(now);
         self.settle(verdicts, now);
-        match self.shield.tick(now) {
-            Ok(applied) => self.repaired(applied, now),
-            Err(e) => self.notice(
-                now,
-                "kernel_refused",
-                format!("cannot reconcile: {e}"),
-                Vec::new(),
-            ),
-        }
+        let answer = self.shield.tick(now);
+        self.kernel_answered(answer);
         if now >= self.next_reconcile && self.shield.is_small() {
             self.reconcile(now);
         }
@@ -298,6 +311,7 @@ impl Guard {
         if now >= self.next_publish || now.plus(PUBLISH_EVERY) < self.next_publish {
             self.next_publish = now.plus(PUBLISH_EVERY);
             let status = self.status(now);
+            self.take_pulse(&status);
             self.board.publish(status);
         }
     }
@@ -343,31 +357,8 @@ impl Guard {
 
     fn reconcile(&mut self, now: Timestamp) {
         self.next_reconcile = now.plus(RECONCILE_EVERY);
-        match self.shield.reconcile(now) {
-            Ok(applied) => self.repaired(applied, now),
-            Err(e) => self.notice(
-                now,
-                "kernel_refused",
-                format!("cannot reconcile: {e}"),
-                Vec::new(),
-            ),
-        }
-    }
-
-    fn repaired(&self, applied: Applied, now: Timestamp) {
-        let Applied {
-            added,
-            updated,
-            removed,
-            ..
-        } = applied;
-        if added + updated + removed > 0 {
-            let text = format!(
-                "the kernel's set was not as it should be: {added} bans put back, {updated} ends \
-                 corrected, {removed} strangers taken out"
-            );
-            self.notice(now, "kernel_drift", text, Vec::new());
-        }
+        let answer = self.shield.reconcile(now);
+        self.kernel_answered(answer);
     }
 
     fn nap(&self) -> Duration {
@@ -384,6 +375,7 @@ impl Guard {
     }
 
     fn stop(mut self, reason: &str) {
+        self.supervisor.stopping();
         let now = clock::now();
         self.snapshot();
         let stop = Entry::Stop(Stop {
@@ -392,11 +384,14 @@ impl Guard {
         });
         self.feed.close();
         self.printer.join().ok();
+        alerts::stop(self.notifier);
         // The last entry is on disk when all before it are; a disk that is full must not keep us.
         let (done, wait) = crossbeam_channel::bounded(1);
         let recorder = self.recorder;
-        std::thread::spawn(move || done.send(recorder.record_and_wait(vec![stop]).is_ok()));
-        if wait.recv_timeout(LAST_WORDS).is_err() {
+        let errand = move || {
+            done.send(recorder.record_and_wait(vec![stop]).is_ok()).ok();
+        };
+        if self.errands.run(errand).is_err() || wait.recv_timeout(LAST_WORDS).is_err() {
             eprintln!("posse: stopped before everything was recorded");
         }
     }

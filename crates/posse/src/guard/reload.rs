@@ -1,33 +1,74 @@
 //! SIGHUP: take a changed configuration and changed rules, or keep the last good ones.
+//!
+//! Reading, compiling and opening sockets is an errand for another thread; the guard goes on
+//! meanwhile and then exchanges the old for the new in one go.
 
-use std::path::PathBuf;
+use std::{
+    io::Write as _,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Result, anyhow, bail};
-use detect::engine::{Engine, EngineOptions};
+use confine::Plan;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use detect::engine::Engine;
 use model::{Severity, Timestamp};
-use sense::Sensors;
+use sense::{Held, Listeners, Sensors, SourceSpec};
 
 use super::{Guard, startup};
 use crate::{
     cli::RunArgs,
     config::Config,
-    content::{self, Content},
+    content,
+    sandbox::{self, Needs},
 };
 
-/// What a reload needs to know of the start.
+/// What a reload needs to know of the start, and the way back from the errand.
 pub(super) struct Reload {
+    origin: Origin,
+    done: Sender<Result<Prepared>>,
+    ready: Receiver<Result<Prepared>>,
+    button: UnixStream,
+}
+
+#[derive(Clone)]
+struct Origin {
     config: Option<PathBuf>,
+    state: PathBuf,
+    observe: bool,
+}
+
+/// Everything that can fail has not.
+struct Prepared {
+    config: Config,
+    engine: Engine,
+    specs: Vec<SourceSpec>,
+    listeners: Listeners,
+    /// What the sandbox would have to grant.
+    needs: Plan,
 }
 
 impl Reload {
-    pub(super) fn new(arguments: &RunArgs) -> Self {
+    /// `button` rings the bell when something is ready.
+    pub(super) fn new(arguments: &RunArgs, state: &Path, button: UnixStream) -> Self {
+        let (done, ready) = bounded(1);
         Self {
-            config: arguments.config.clone(),
+            origin: Origin {
+                config: arguments.config.clone(),
+                state: state.to_owned(),
+                observe: arguments.observe,
+            },
+            done,
+            ready,
+            button,
         }
     }
+}
 
-    /// Everything that can fail, before anything changes.
-    fn prepare(&self) -> Result<(Config, Content)> {
+impl Origin {
+    fn prepare(&self, held: &Held) -> Result<Prepared> {
         let config = Config::load(self.config.as_deref()).map_err(|d| anyhow!("{d}"))?;
         let content = content::load(&config.rules)?;
         if let Some(first) = content
@@ -40,13 +81,55 @@ impl Reload {
                 content.errors()
             );
         }
-        Ok((config, content))
+        let specs = startup::sources(&config);
+        let needs = Needs {
+            config: &config,
+            config_path: self.config.as_deref(),
+            state: &self.state,
+            sources: &specs,
+            observe: self.observe,
+        };
+        sandbox::check_permissions(&needs)?;
+        let needs = needs.plan();
+        let mut listeners = Listeners::default();
+        listeners.open(&specs, held);
+        Ok(Prepared {
+            engine: Engine::new(content.rules, startup::engine_options(&config)),
+            config,
+            specs,
+            listeners,
+            needs,
+        })
     }
 }
 
 impl Guard {
+    /// Has the new state of things prepared; [`Guard::finish_reload`] takes it.
     pub(super) fn reload(&mut self, now: Timestamp) {
-        match self.try_reload() {
+        let origin = self.reload.origin.clone();
+        let held = self.sensors.held();
+        let done = self.reload.done.clone();
+        let button = self.reload.button.try_clone();
+        let errand = move || {
+            done.try_send(origin.prepare(&held)).ok();
+            if let Ok(mut button) = button {
+                button.write_all(&[1]).ok();
+            }
+        };
+        if let Err(e) = self.errands.run(errand) {
+            self.tell_of_reload(Err(e), now);
+        }
+    }
+
+    pub(super) fn finish_reload(&mut self, now: Timestamp) {
+        if let Ok(prepared) = self.reload.ready.try_recv() {
+            let outcome = prepared.and_then(|prepared| self.exchange(prepared, now));
+            self.tell_of_reload(outcome, now);
+        }
+    }
+
+    fn tell_of_reload(&mut self, outcome: Result<()>, now: Timestamp) {
+        match outcome {
             Ok(()) => self.notice(
                 now,
                 "reloaded",
@@ -62,26 +145,39 @@ impl Guard {
                 Vec::new(),
             ),
         }
+        self.announce_ready();
     }
 
-    fn try_reload(&mut self) -> Result<()> {
-        let (config, content) = self.reload.prepare()?;
-        let (mut sensors, problems) =
-            Sensors::open(startup::sources(&config), self.sensors.positions())?;
+    fn exchange(&mut self, new: Prepared, now: Timestamp) -> Result<()> {
+        let doors = self.sensors.hand_over(new.listeners);
+        let positions = self.sensors.positions();
+        let (mut sensors, problems) = Sensors::open_through(new.specs.clone(), positions, doors)?;
         startup::wake_on(&mut sensors, &self.bell, &self.signals, &self.shield)?;
-        self.policy.reconfigure(config.policy())?;
-        let options = EngineOptions {
-            buckets_max: config.limits.buckets,
-            ..EngineOptions::default()
-        };
-        let mut engine = Engine::new(content.rules, options);
+        self.policy.reconfigure(new.config.policy())?;
+        self.reload_alerts(&new.config)?;
+        let mut engine = new.engine;
         engine.restore(&self.engine.snapshot())?;
         self.engine = engine;
+        self.pulse.reconfigure(&new.config, &new.specs);
         // The allowlist may have grown: what it protects now is lifted at the next tick.
-        self.facts_seen = std::sync::Arc::default();
+        self.facts_seen = Arc::default();
         startup::announce_sources(&sensors, &problems);
         self.sensors = sensors;
         self.snapshot();
+        self.tell_of_walls(&new.needs, now);
         Ok(())
+    }
+
+    /// Walls cannot be moved while we run.
+    fn tell_of_walls(&self, needs: &Plan, now: Timestamp) {
+        let missing = self.sandbox.missing(needs);
+        if !missing.is_empty() {
+            let text = format!(
+                "the new configuration needs what the sandbox was not built for: {}; that part \
+                 works after a restart (systemctl restart posse), bans stay in force over it",
+                missing.join(", ")
+            );
+            self.notice(now, "restart_needed", text, Vec::new());
+        }
     }
 }

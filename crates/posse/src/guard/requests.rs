@@ -24,6 +24,11 @@ impl Guard {
                     by,
                 } => self.ban(prefix, Duration::from_secs(seconds), &reason, &by, now),
                 Request::Unban { prefix, by } => self.unban(prefix, &by, now),
+                // Watching is the connection's own business; see `control`.
+                Request::Watch => (Reply::default(), Vec::new()),
+                Request::Acknowledge { id, by } => self.acknowledge(id, by, now),
+                Request::Digest => (self.digest(), Vec::new()),
+                Request::Unacknowledged => (self.unacknowledged(), Vec::new()),
                 Request::Status => {
                     let reply = Reply {
                         status: serde_json::to_value(self.status(now)).ok(),
@@ -65,7 +70,7 @@ impl Guard {
 
     /// Into the kernel, then told; the control thread records it before it answers.
     fn execute(&mut self, mut outcome: order::Outcome, now: Timestamp) -> (Reply, Vec<Entry>) {
-        let enforced = self.apply(&outcome.changes, now);
+        let enforced = self.apply(&outcome.changes);
         outcome.reply.enforced = enforced;
         let entries = outcome.entries();
         self.tell(outcome.verdicts, enforced.then(clock::now), now);
@@ -92,6 +97,8 @@ impl Guard {
             recorder: status::record(self.recorder.status()),
             journal_failures: self.journal_failures,
             feed_lines_dropped: self.feed.dropped(),
+            sandbox: self.sandbox.summary(),
+            channels: self.notifier.status(),
         }
     }
 }

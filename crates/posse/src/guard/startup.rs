@@ -1,7 +1,13 @@
 //! From nothing to a running guard, in the order that keeps bans in force: state first, then the
 //! kernel, then the sources.
 
-use std::{collections::BTreeSet, io::Write as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use console::ConsoleConfig;
@@ -15,7 +21,10 @@ use sense::{
 };
 use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
 
-use super::{Guard, RECONCILE_EVERY, memory, reload::Reload, signals, token};
+use super::{
+    Guard, RECONCILE_EVERY, alerts, errands::Errands, memory, pulse::Pulse, reload::Reload, signals,
+    timekeeper::Jump, token,
+};
 use crate::{
     board::Board,
     cli::RunArgs,
@@ -25,55 +34,101 @@ use crate::{
     control,
     facts::Facts,
     feed::{self, Feed, Style},
+    sandbox::{self, Needs, Sandbox},
+    service::Supervisor,
     shield::Shield,
     state,
 };
 
 const KNOWN_MAX: usize = 10_000;
+/// A clock less far behind the ledger is as good as right.
+const SET_BACK_MIN: Duration = Duration::from_secs(60);
 /// How far back decisions matter to a policy: offenders are not remembered longer.
 pub(crate) const MEMORY: Duration = Duration::from_secs(90 * 86_400);
 
-pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
+/// What stands before anything moves.
+struct Ground {
+    config: Config,
+    rules: Content,
+    dir: PathBuf,
+    specs: Vec<SourceSpec>,
+    store: Store,
+    facts: Facts,
+    sandbox: Sandbox,
+}
+
+/// Reads what we are to do, and gives up everything that is not needed for it.
+fn ground(arguments: &RunArgs) -> Result<Ground> {
     let config = Config::load(arguments.config.as_deref()).map_err(|d| anyhow!("{d}"))?;
-    let loaded = content::load(&config.rules)?;
-    announce_content(&loaded);
+    let rules = content::load(&config.rules)?;
+    announce_content(&rules);
     let dir = state::folder(arguments.state.state.as_deref().or(config.state.as_deref()))?;
+    let specs = sources(&config);
+    let needs = Needs {
+        config: &config,
+        config_path: arguments.config.as_deref(),
+        state: &dir,
+        sources: &specs,
+        observe: arguments.observe,
+    };
+    sandbox::check_permissions(&needs)?;
     let store = open_store(&dir, &config)?;
+    let facts = Facts::watch(config.sandbox.mode)
+        .context("cannot start the thread that gathers host facts")?;
+    // From here on this process and all that it starts may do what the configuration needs.
+    let sandbox = Sandbox::enter(&needs)?;
+    Ok(Ground {
+        config,
+        rules,
+        dir,
+        specs,
+        store,
+        facts,
+        sandbox,
+    })
+}
+
+pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
+    let ground = ground(arguments)?;
+    let (config, dir) = (&ground.config, &ground.dir);
+    let errands = Errands::hire().context("cannot start a thread")?;
     let now = clock::now();
 
-    let mut policy = policy(arguments, &config)?;
-    let facts = Facts::watch().context("cannot start the thread that gathers host facts")?;
+    let mut policy = policy(arguments, config)?;
     let mut shield = Shield::open(&config.enforce, arguments.observe);
-    let refused = restore_bans(&store, &mut policy, &mut shield, now)?;
+    let set_back = set_back(&ground.store, now)?;
+    let refused = restore_bans(&ground.store, &mut policy, &mut shield, now)?;
     let restored = shield.len() as u64;
-    let known = known_alerts(&store)?;
-    let recorder = Arc::new(Recorder::start(store, Box::new(report_recorder))?);
+    let known = known_alerts(&ground.store)?;
+    let recorder = Arc::new(Recorder::start_keeping(ground.store, config.ledger.keep.0, Box::new(report_recorder))?);
 
-    let (journal, recovered) = IntakeJournal::open(&dir)
+    let (journal, recovered) = IntakeJournal::open(dir)
         .with_context(|| format!("cannot open the intake journal in {}", dir.display()))?;
-    let options = EngineOptions {
-        buckets_max: config.limits.buckets,
-        ..EngineOptions::default()
-    };
-    let mut engine = Engine::new(loaded.rules, options);
+    let mut engine = Engine::new(ground.rules.rules, engine_options(config));
     let (positions, replayed) = recall(&mut engine, recovered);
+    if let Some(jump) = set_back {
+        engine.clock_was_set(jump.by);
+    }
 
-    raise_descriptor_limit();
-    let (mut sensors, problems) = Sensors::open(sources(&config), &positions)?;
-    announce_sources(&sensors, &problems);
+    let mut pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe)?;
+    if let Some(jump) = set_back {
+        pulse.vitals.clock_jumped(jump);
+    }
     let (bell, button) = signals::Bell::hang()?;
     let wishes = signals::Signals::listen()?;
+    let mut sensors = open_sources(ground.specs.clone(), &positions)?;
     wake_on(&mut sensors, &bell, &wishes, &shield)?;
-    let control = control::serve(&dir, button, Arc::clone(&recorder))?;
-    let style = if arguments.json {
-        Style::Json
-    } else {
-        Style::Human
-    };
-
-    let feed = Feed::default();
+    let (feed, board) = (Feed::default(), Board::default());
+    let control = control::serve(
+        dir,
+        button.try_clone()?,
+        Arc::clone(&recorder),
+        feed.clone(),
+        board.clone(),
+    )?;
     let heard = feed.listen().context("no room for a listener")?;
-    let printer = feed::print(heard, style)?;
+    let printer = feed::print(heard, style(arguments))?;
+    let notifier = alerts::start(config, dir, &feed, &board)?;
 
     let mut guard = Guard {
         sensors,
@@ -81,7 +136,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         policy,
         shield,
         facts_seen: Arc::default(),
-        facts,
+        facts: ground.facts,
         recorder,
         journal,
         journal_failures: 0,
@@ -91,25 +146,39 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         control,
         bell,
         signals: wishes,
-        reload: Reload::new(arguments),
-        board: Board::default(),
+        supervisor: Supervisor::from_environment(),
+        reload: Reload::new(arguments, dir, button.try_clone()?),
+        errands,
+        sandbox: ground.sandbox,
+        board,
+        notifier,
+        pulse,
         started: now,
         next_publish: now,
         next_reconcile: now.plus(RECONCILE_EVERY),
         catching_up: true,
         known,
     };
-    guard.record_start(restored);
-    if let Some(e) = refused {
-        let text = format!("cannot load the bans: {e}");
-        guard.notice(now, "kernel_refused", text, Vec::new());
-    }
-    if !replayed.is_empty() {
-        guard.act_on(replayed, now);
-    }
-    guard.announce_mode();
-    guard.open_console(&config.console, &dir);
+    guard.take_up(refused, replayed, restored);
+    guard.open_console(&config.console, dir);
+    // The last step: this thread now reads attackers' text, and nothing that it needs is missing.
+    guard.sandbox.tighten_guard()?;
     Ok(guard)
+}
+
+pub(super) fn engine_options(config: &Config) -> EngineOptions {
+    EngineOptions {
+        buckets_max: config.limits.buckets,
+        ..EngineOptions::default()
+    }
+}
+
+const fn style(arguments: &RunArgs) -> Style {
+    if arguments.json {
+        Style::Json
+    } else {
+        Style::Human
+    }
 }
 
 fn policy(arguments: &RunArgs, config: &Config) -> Result<Policy> {
@@ -140,10 +209,30 @@ fn restore_bans(
     shield: &mut Shield,
     now: Timestamp,
 ) -> Result<Option<EnforceError>> {
-    store.ban_ends(now, |bans| shield.assume(bans, now))?;
+    // What had ended when we last knew the time has ended, whatever the clock says now.
+    let set_back = set_back(store, now)?;
+    let known = now.plus(set_back.map_or(Duration::ZERO, Jump::span));
+    store.ban_ends(known, |bans| shield.assume(bans, known))?;
+    if let Some(jump) = set_back {
+        shield.clock_was_set(jump.by, now);
+    }
     let refused = shield.fill(now).err();
-    store.known_bans(now.minus(MEMORY), |bans| policy.restore(bans, now))?;
+    store.known_bans(known.minus(MEMORY), |bans| policy.restore(bans, known))?;
+    if let Some(jump) = set_back {
+        policy.clock_was_set(jump.by);
+    }
     Ok(refused)
+}
+
+/// How far the clock is behind the newest entry of the ledger: it was set back, or it lost the
+/// time while the machine was off.
+fn set_back(store: &Store, now: Timestamp) -> Result<Option<Jump>> {
+    let Some(newest) = store.newest()? else {
+        return Ok(None);
+    };
+    let by = now.nanos().saturating_sub(newest.nanos());
+    let jump = Jump { by: by.min(0) };
+    Ok((jump.span() >= SET_BACK_MIN).then_some(jump))
 }
 
 /// The newest alerts on the ledger. Only those of the last batch before a crash can come again.
@@ -196,6 +285,13 @@ fn recall(engine: &mut Engine, recovered: store::Recovered) -> (Positions, Vec<A
     (positions, alerts)
 }
 
+fn open_sources(specs: Vec<SourceSpec>, positions: &Positions) -> Result<Sensors> {
+    raise_descriptor_limit();
+    let (sensors, problems) = Sensors::open(specs, positions)?;
+    announce_sources(&sensors, &problems);
+    Ok(sensors)
+}
+
 /// One watched file is one descriptor. A refusal only means that fewer files can be watched.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -205,7 +301,7 @@ fn raise_descriptor_limit() {
 }
 
 /// What the configuration names, else what this machine has.
-pub(super) fn sources(config: &Config) -> Vec<SourceSpec> {
+pub(crate) fn sources(config: &Config) -> Vec<SourceSpec> {
     let named = config.sources();
     if !named.is_empty() {
         return named;
@@ -290,6 +386,20 @@ fn report_recorder(event: store::RecorderEvent) {
 }
 
 impl Guard {
+    /// What there was before us, and what we are.
+    fn take_up(&mut self, refused: Option<EnforceError>, replayed: Vec<Alert>, restored: u64) {
+        let now = self.started;
+        self.record_start(restored);
+        if let Some(e) = refused {
+            let text = format!("cannot load the bans: {e}");
+            self.notice(now, "kernel_refused", text, Vec::new());
+        }
+        if !replayed.is_empty() {
+            self.act_on(replayed, now);
+        }
+        self.announce_mode();
+    }
+
     fn record_start(&self, bans_restored: u64) {
         let start = Start {
             at: self.started,
