@@ -1,14 +1,21 @@
 //! Erasing payloads on schedule: the leaf stays, and the ledger says who went and why.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
+use ledger::Leaf;
 use model::{Entry, Notice, Timestamp};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
-use crate::{StoreError, convert::sql};
+use crate::{
+    StoreError,
+    convert::{sql, unsigned},
+    store::damaged,
+};
 
 /// The code of the notices that announce erasures.
 const CODE: &str = "payload_erased";
+/// The kind that an announcement has in its leaf.
+const KIND: &str = "notice";
 /// Why something was erased, cut to a line.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -36,6 +43,61 @@ pub(crate) fn announced(entry: &Entry) -> Option<Range<u64>> {
     let (first, rest) = notice.text.strip_prefix("entries ")?.split_once(" to ")?;
     let (last, _) = rest.split_once(": ")?;
     Some(first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?)
+}
+
+/// The first entry that was recorded at `since` or later, of `size`. Found by halves: only a
+/// clock that was set back puts entries out of order, and then a few are kept for longer.
+pub(crate) fn first_since(db: &Connection, size: u64, since: Timestamp) -> Result<u64, StoreError> {
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let leaf: Vec<u8> = db
+            .prepare_cached("SELECT leaf FROM entry WHERE idx = ?1")?
+            .query_row([sql(middle)], |row| row.get(0))?;
+        let leaf =
+            Leaf::parse(&leaf).map_err(|e| damaged(&format!("entry {middle}"), &e.to_string()))?;
+        if leaf.time < since {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+/// Runs of entries before `end` that have their payload and need it no more. What must stay
+/// between two of them (a decision in force, an announcement) parts them.
+pub(crate) fn erasable(
+    db: &Connection,
+    end: u64,
+    now: Timestamp,
+) -> Result<Vec<Range<u64>>, StoreError> {
+    let in_force: BTreeSet<i64> = db
+        .prepare_cached("SELECT idx FROM ban WHERE until > ?1 AND idx < ?2")?
+        .query_map(params![now.nanos(), sql(end)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    // Only notices can be announcements.
+    let mut statement = db.prepare_cached(
+        "SELECT idx, CASE WHEN instr(leaf, ?2) THEN payload END FROM entry
+         WHERE idx < ?1 AND erased_at IS NULL ORDER BY idx",
+    )?;
+    let mark = format!("\"kind\":\"{}\"", KIND);
+    let mut rows = statement.query(params![sql(end), mark.as_bytes()])?;
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let index: i64 = row.get(0)?;
+        let payload: Option<Vec<u8>> = row.get(1)?;
+        let entry = payload.and_then(|p| serde_json::from_slice::<Entry>(&p).ok());
+        if in_force.contains(&index) || entry.as_ref().and_then(announced).is_some() {
+            continue;
+        }
+        let index = unsigned(index);
+        match runs.last_mut() {
+            Some(run) if run.end == index => run.end += 1,
+            _ => runs.push(index..index + 1),
+        }
+    }
+    Ok(runs)
 }
 
 /// Announcements of erasures are never erased themselves: without them an erasure looks like

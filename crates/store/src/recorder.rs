@@ -24,6 +24,9 @@ use crate::{Appended, Store, StoreError, verify::full};
 
 /// Entries in one transaction, so long as one offer fits.
 const BATCH_ENTRIES_MAX: usize = 4_096;
+/// Old entries are looked for so many times within the time that they are kept.
+const ERASURES_IN_KEEP: u32 = 8;
+const ERASE_EVERY_MAX: Duration = Duration::from_secs(86_400);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
@@ -101,6 +104,15 @@ impl Recorder {
         store: Store,
         on_event: Box<dyn Fn(RecorderEvent) + Send>,
     ) -> Result<Self, StoreError> {
+        Self::start_keeping(store, None, on_event)
+    }
+
+    /// Erases what the entries say once they are older than `keep`; see [`Store::erase_older`].
+    pub fn start_keeping(
+        store: Store,
+        keep: Option<Duration>,
+        on_event: Box<dyn Fn(RecorderEvent) + Send>,
+    ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
         shared.size.store(store.size()?, Relaxed);
         let (sender, receiver) = unbounded();
@@ -113,6 +125,8 @@ impl Recorder {
             pending: VecDeque::new(),
             retry: None,
             stopping: false,
+            keep,
+            next_erasure: Timestamp::EPOCH,
         };
         let thread = thread::Builder::new()
             .name("recorder".into())
@@ -260,6 +274,8 @@ struct Worker {
     pending: VecDeque<Job>,
     retry: Option<Retry>,
     stopping: bool,
+    keep: Option<Duration>,
+    next_erasure: Timestamp,
 }
 
 /// Recording is paused until `at`.
@@ -287,6 +303,33 @@ impl Worker {
             if self.stopping {
                 self.give_up();
                 return self.store;
+            }
+            self.erase_old(now());
+        }
+    }
+
+    /// The ledger grows only when something is recorded, so that is often enough to look.
+    fn erase_old(&mut self, now: Timestamp) {
+        let Some(keep) = self.keep.filter(|_| self.retry.is_none()) else {
+            return;
+        };
+        let every = (keep / ERASURES_IN_KEEP).min(ERASE_EVERY_MAX);
+        // A clock that was set back must not put it off for as long.
+        if now < self.next_erasure && self.next_erasure.since(now) <= every {
+            return;
+        }
+        self.next_erasure = now.plus(every);
+        match self.store.erase_older(keep, now) {
+            Ok(None) => {}
+            Ok(Some(appended)) => {
+                let size = appended.index + 1;
+                self.shared.size.store(size, Relaxed);
+                (self.on_event)(RecorderEvent::Recorded { entries: 1, size });
+            }
+            Err(error) => {
+                let cause = full(&error);
+                tracing::warn!(%cause, "old entries could not be erased");
+                self.shared.trouble().last_error = Some(cause);
             }
         }
     }

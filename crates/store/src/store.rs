@@ -4,11 +4,12 @@ use std::{
     fs::File,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ledger::{Checkpoint, CompactTree, Hash, Leaf, Salt, SigningKey, commitment, leaf_hash};
 use model::{
-    Entry, Timestamp,
+    Entry, Timestamp, format_duration,
     limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX},
 };
 use rusqlite::{
@@ -173,6 +174,21 @@ impl Store {
         Ok(log_row(&self.db)?.size)
     }
 
+    /// When the newest entry was recorded.
+    pub fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        let leaf: Option<Vec<u8>> = self
+            .db
+            .prepare_cached("SELECT leaf FROM entry ORDER BY idx DESC LIMIT 1")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let time = |leaf: Vec<u8>| {
+            Leaf::parse(&leaf)
+                .map(|leaf| leaf.time)
+                .map_err(|e| damaged("the newest entry", &e.to_string()))
+        };
+        leaf.map(time).transpose()
+    }
+
     /// The signed checkpoint, as served to witnesses and readers.
     pub fn checkpoint(&self) -> Result<String, StoreError> {
         Ok(log_row(&self.db)?.checkpoint)
@@ -210,7 +226,35 @@ impl Store {
             let index = entries.end.saturating_sub(1);
             return Err(StoreError::NoSuchEntry { index, size });
         }
-        let notice = erasure::notice(&entries, reason, now);
+        self.erase_runs(&[entries.clone()], &entries, reason, now)
+    }
+
+    /// Erases what is older than `keep`, but no decision that is still in force and no word of an
+    /// erasure. `None` when there is nothing so old. A leaf stays of each entry.
+    pub fn erase_older(
+        &mut self,
+        keep: Duration,
+        now: Timestamp,
+    ) -> Result<Option<Appended>, StoreError> {
+        let end = erasure::first_since(&self.db, self.size()?, now.minus(keep))?;
+        let runs = erasure::erasable(&self.db, end, now)?;
+        let Some((first, last)) = runs.first().zip(runs.last()) else {
+            return Ok(None);
+        };
+        let whole = first.start..last.end;
+        let reason = format!("kept for {}", format_duration(keep));
+        self.erase_runs(&runs, &whole, &reason, now).map(Some)
+    }
+
+    /// `whole` is announced: from the first run to the last.
+    fn erase_runs(
+        &mut self,
+        runs: &[Range<u64>],
+        whole: &Range<u64>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Appended, StoreError> {
+        let notice = erasure::notice(whole, reason, now);
         let payloads = encode(std::slice::from_ref(&notice))?;
         let salts = salts(1)?;
         let (payload, salt) = payloads
@@ -225,7 +269,9 @@ impl Store {
         let tx = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        erasure::erase(&tx, &entries, now)?;
+        for run in runs {
+            erasure::erase(&tx, run, now)?;
+        }
         let appended = append_one(&tx, &mut tree, (&notice, payload, salt), now)?;
         make_projections(&tx, &mut |_, _| {})?;
         save_tree(&tx, &tree, &self.key)?;

@@ -1,9 +1,9 @@
 //! What a state directory promises.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use ledger::{ProofFile, VerifyingKey};
-use model::Entry;
+use model::{Entry, Prefix};
 use store::{AlertFilter, Content, Store, StoreError, StoreOptions};
 
 use crate::samples::{self, alert, any, at, decision, filled, many, options, quiet};
@@ -406,6 +406,45 @@ fn checkpoints_kept_are_bounded_and_the_first_stays() {
         .query_row("SELECT min(size) FROM checkpoint", [], |r| r.get(0))
         .unwrap();
     assert_eq!(first, 0);
+}
+
+#[test]
+fn what_is_old_goes_but_no_ban_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("state"), options()).unwrap();
+    let day = Duration::from_secs(86_400);
+    let of_day = |n: u64| at(n * 86_400);
+    for n in 0..10u64 {
+        // One ban of four hours and its alert a day, and one of a week on the first.
+        let mut entries = vec![samples::alert(n), samples::decision(n)];
+        if n == 0
+            && let Entry::Decision(mut long) = samples::decision(100)
+        {
+            long.until = of_day(7);
+            entries.push(Entry::Decision(long));
+        }
+        for entry in &mut entries {
+            if let Entry::Decision(d) = entry
+                && d.prefix != Prefix::host(samples::address(100))
+            {
+                (d.from, d.until) = (of_day(n), of_day(n).plus(Duration::from_secs(14_400)));
+            }
+        }
+        store.append(&entries, of_day(n)).unwrap();
+    }
+    let erased = |store: &Store| store.verify(&mut quiet).unwrap().erased;
+    assert_eq!(store.erase_older(day * 30, of_day(10)).unwrap(), None);
+    // Days 0 to 3 are older than two days on the sixth; the long ban is in force.
+    let said = store.erase_older(day * 2, of_day(6)).unwrap().unwrap();
+    assert_eq!(said.index, 21);
+    assert_eq!(erased(&store), 8);
+    let in_force = store.bans(of_day(6)).unwrap();
+    assert!(in_force.iter().any(|ban| ban.index == 2), "{in_force:?}");
+    assert_eq!(store.erase_older(day * 2, of_day(6)).unwrap(), None);
+    // When it is over it goes too; the announcement of the first erasure stays.
+    store.erase_older(day * 2, of_day(30)).unwrap().unwrap();
+    assert_eq!(erased(&store), 21);
+    assert_eq!(store.erase_older(day * 2, of_day(30)).unwrap(), None);
 }
 
 #[test]
