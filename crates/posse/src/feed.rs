@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use model::{Happening, News, Timestamp, format_duration};
+use model::{Happening, News, Timestamp, format_duration, harmless};
 
 const QUEUE_MAX: usize = 4_096;
 /// Beyond it no further listener is taken.
@@ -35,11 +35,37 @@ pub(crate) struct Feed {
 
 struct Listener {
     queue: Sender<Arc<News>>,
+    /// Where its losses count, when it tells of them itself.
+    lost: Option<Arc<AtomicU64>>,
+}
+
+/// What a listener hears that may be slow and says itself what it lost.
+pub(crate) struct Ear {
+    pub(crate) news: Receiver<Arc<News>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Ear {
+    /// News lost since the last call.
+    pub(crate) fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
 }
 
 impl Feed {
     /// Everything said from now on; `None` when too many listen already.
     pub(crate) fn listen(&self) -> Option<Receiver<Arc<News>>> {
+        self.admit(None)
+    }
+
+    /// The same for someone whose losses are nobody else's concern, such as a terminal.
+    pub(crate) fn listen_lossy(&self) -> Option<Ear> {
+        let lost = Arc::<AtomicU64>::default();
+        let news = self.admit(Some(Arc::clone(&lost)))?;
+        Some(Ear { news, lost })
+    }
+
+    fn admit(&self, lost: Option<Arc<AtomicU64>>) -> Option<Receiver<Arc<News>>> {
         let (queue, receiver) = bounded(QUEUE_MAX);
         let mut listeners = self
             .listeners
@@ -48,7 +74,7 @@ impl Feed {
         if listeners.len() >= LISTENERS_MAX {
             return None;
         }
-        listeners.push(Listener { queue });
+        listeners.push(Listener { queue, lost });
         Some(receiver)
     }
 
@@ -62,7 +88,8 @@ impl Feed {
             |listener| match listener.queue.try_send(Arc::clone(&news)) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_)) => {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                    let count = listener.lost.as_ref().unwrap_or(&self.dropped);
+                    count.fetch_add(1, Ordering::Relaxed);
                     true
                 }
                 Err(TrySendError::Disconnected(_)) => false,
@@ -108,7 +135,7 @@ pub(crate) fn line(news: &News, style: Style) -> String {
 fn human(at: Timestamp, happening: &Happening) -> String {
     let clock = jiff::Timestamp::from(at).strftime("%H:%M:%S%.3f");
     match happening {
-        Happening::Alert(alert) => format!("{clock} ALERT    {}", alert.message),
+        Happening::Alert(alert) => format!("{clock} ALERT    {}", harmless(&alert.message)),
         Happening::Ban {
             decision,
             in_kernel,
@@ -121,10 +148,11 @@ fn human(at: Timestamp, happening: &Happening) -> String {
             };
             format!(
                 "{clock} BAN      {} for {length} ({place}): {}",
-                decision.prefix, decision.reason
+                decision.prefix,
+                harmless(&decision.reason)
             )
         }
-        Happening::Notice(notice) => format!("{clock} NOTICE   {}", notice.text),
+        Happening::Notice(notice) => format!("{clock} NOTICE   {}", harmless(&notice.text)),
         Happening::Refused(refusal) => {
             let prefix = refusal
                 .prefix
@@ -132,5 +160,43 @@ fn human(at: Timestamp, happening: &Happening) -> String {
             format!("{clock} REFUSED  {prefix}: {}", refusal.reason)
         }
         Happening::Release(release) => format!("{clock} RELEASE  {}", release.prefix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Notice;
+
+    use super::*;
+
+    fn notice(text: &str) -> Happening {
+        Happening::Notice(Notice {
+            at: Timestamp::EPOCH,
+            code: "test".into(),
+            text: text.into(),
+            prefixes: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_slow_listener_loses_news_and_holds_up_nobody() {
+        let feed = Feed::default();
+        let (steady, slow) = (feed.listen().unwrap(), feed.listen_lossy().unwrap());
+        for _ in 0..QUEUE_MAX + 3 {
+            feed.say(Timestamp::EPOCH, notice("x"));
+            steady.try_recv().unwrap();
+        }
+        assert_eq!((slow.take_lost(), slow.take_lost()), (3, 0));
+        assert_eq!(slow.news.len(), QUEUE_MAX);
+        // What a terminal lost is no trouble of the guard's.
+        assert_eq!(feed.dropped(), 0);
+        (0..=QUEUE_MAX).for_each(|_| feed.say(Timestamp::EPOCH, notice("x")));
+        assert_eq!(feed.dropped(), 1);
+    }
+
+    #[test]
+    fn a_line_for_people_is_one_line_without_commands_for_the_terminal() {
+        let shown = human(Timestamp::EPOCH, &notice("a\nb\x1b[1A"));
+        assert!(shown.ends_with("a\\x0ab\\x1b[1A"), "{shown}");
     }
 }

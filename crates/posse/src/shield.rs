@@ -132,6 +132,11 @@ impl Shield {
         self.desired.set(prefix, until, now)
     }
 
+    /// See [`Desired::clock_was_set`].
+    pub(crate) fn clock_was_set(&mut self, by: i64, now: Timestamp) {
+        self.desired.clock_was_set(by, now);
+    }
+
     pub(crate) fn release(&mut self, prefix: Prefix, now: Timestamp) -> Vec<KernelChange> {
         self.desired.remove(prefix, now)
     }
