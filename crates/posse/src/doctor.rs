@@ -1,4 +1,5 @@
-//! `posse doctor`: what would be watched here, what not, and why; what enforcement can do.
+//! `posse doctor`: what would be watched here, what not, and why; what enforcement can do; what
+//! the sandbox holds.
 
 use std::{io::Write, path::Path};
 
@@ -7,7 +8,7 @@ use enforce::{Firewall, FirewallOptions};
 use sense::discover::{self, Verdict};
 use serde_json::{Value, json};
 
-use crate::{cli::DoctorArgs, config::Config, content, exit::Exit, facts, operator, state};
+use crate::{cli::DoctorArgs, config::Config, content, exit::Exit, facts, operator, sandbox, state};
 
 pub(crate) fn run(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<Exit> {
     let config = Config::load(arguments.config.as_deref());
@@ -20,6 +21,7 @@ pub(crate) fn run(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<Exit> {
         "rules": rules(config.as_ref().ok()),
         "enforcement": enforcement(config.as_ref().ok()),
         "record": record(arguments),
+        "sandbox": sandbox::examine(config.as_ref().ok(), arguments),
         "protected": facts::gather(),
     });
     if arguments.json {
@@ -117,6 +119,7 @@ fn print(report: &Value, out: &mut dyn Write) -> Result<()> {
     }
     print_rules(report, out)?;
     print_enforcement(report, out)?;
+    sandbox::print(report.get("sandbox").unwrap_or(&Value::Null), out)?;
     print_protected(report, out)
 }
 

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
+use confine::{Mode, Thread};
 use model::HostFacts;
+
+use crate::sandbox;
 
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -17,11 +20,15 @@ const REFRESH: Duration = Duration::from_secs(2);
 pub(crate) struct Facts(Arc<Mutex<Arc<HostFacts>>>);
 
 impl Facts {
-    /// Gathers once, then keeps gathering in the background for the life of the process.
-    pub(crate) fn watch() -> std::io::Result<Self> {
+    /// Gathers once, then keeps gathering in the background for the life of the process: started
+    /// before the sandbox, which would hide other processes from it, with walls of its own.
+    pub(crate) fn watch(walls: Mode) -> std::io::Result<Self> {
         let facts = Self(Arc::new(Mutex::new(Arc::new(gather()))));
         let shared = facts.clone();
         thread::Builder::new().name("facts".into()).spawn(move || {
+            if let Err(e) = sandbox::tighten(walls, Thread::Facts) {
+                eprintln!("posse: SANDBOX INCOMPLETE: the facts thread: {e:#}");
+            }
             loop {
                 thread::sleep(REFRESH);
                 let fresh = gather();
