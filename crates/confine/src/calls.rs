@@ -72,16 +72,10 @@ const NONE: &str = "";
 pub const PROCESS: &[Group] = &[
     Group {
         reason: "memory",
-        calls: calls![
-            SYS_brk,
-            SYS_mmap,
-            SYS_munmap,
-            SYS_mremap,
-            SYS_mprotect,
-            SYS_madvise
-        ],
+        calls: calls![SYS_brk, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise],
         spare_reason: "the allocator and SQLite under pressure",
         spare: calls![
+            SYS_mremap,
             SYS_mincore,
             SYS_msync,
             SYS_membarrier,
@@ -93,7 +87,7 @@ pub const PROCESS: &[Group] = &[
         reason: "threads, and waiting for each other",
         calls: calls![
             SYS_clone: SameNamespaces, SYS_futex, SYS_set_robust_list, SYS_rseq,
-            SYS_set_tid_address, SYS_sched_yield, SYS_sched_getaffinity, SYS_gettid, SYS_prctl,
+            SYS_set_tid_address, SYS_sched_getaffinity, SYS_gettid, SYS_prctl,
             SYS_exit, SYS_exit_group
         ],
         spare_reason: OTHER_WAYS,
@@ -101,6 +95,7 @@ pub const PROCESS: &[Group] = &[
             // Answered with ENOSYS (see `UNKNOWN`): its flags lie in memory, where no filter
             // sees them; the C library then takes `clone`.
             SYS_clone3,
+            SYS_sched_yield,
             SYS_get_robust_list,
             SYS_getcpu,
             SYS_sched_getparam,
@@ -155,7 +150,6 @@ pub const PROCESS: &[Group] = &[
             SYS_read,
             SYS_pread64,
             SYS_lseek,
-            SYS_fstat,
             SYS_newfstatat,
             SYS_statx,
             SYS_getdents64,
@@ -167,6 +161,7 @@ pub const PROCESS: &[Group] = &[
         ],
         spare_reason: OTHER_WAYS,
         spare: calls![
+            SYS_fstat,
             SYS_openat2,
             SYS_close_range,
             SYS_readv,
@@ -187,15 +182,10 @@ pub const PROCESS: &[Group] = &[
     },
     Group {
         reason: "the state folder",
-        calls: calls![
-            SYS_write,
-            SYS_pwrite64,
-            SYS_fsync,
-            SYS_fdatasync,
-            SYS_ftruncate
-        ],
+        calls: calls![SYS_write, SYS_pwrite64, SYS_fsync, SYS_fdatasync,],
         spare_reason: OTHER_WAYS,
         spare: calls![
+            SYS_ftruncate,
             SYS_writev,
             SYS_pwritev,
             SYS_fallocate,
@@ -258,12 +248,11 @@ pub const PROCESS: &[Group] = &[
             SYS_getpid,
             SYS_getrandom,
             SYS_prlimit64,
-            SYS_capget,
-            SYS_capset,
             SYS_uname
         ],
         spare_reason: "what alert commands and shells ask at their start",
         spare: calls![
+            SYS_capget,
             SYS_getppid,
             SYS_getpgid,
             SYS_getsid,
@@ -316,7 +305,6 @@ const OLD_WAYS: Group = Group {
         SYS_access,
         SYS_arch_prctl,
         SYS_epoll_wait,
-        SYS_link,
         SYS_mkdir,
         SYS_poll,
         SYS_readlink,
@@ -329,6 +317,7 @@ const OLD_WAYS: Group = Group {
         SYS_open,
         SYS_stat,
         SYS_lstat,
+        SYS_link,
         SYS_dup2,
         SYS_pipe,
         SYS_vfork,
@@ -405,12 +394,11 @@ pub const HOSTILE: &[Call] = calls![
 pub const GUARD: &[Group] = &[
     Group {
         reason: "memory",
-        calls: calls![
-            SYS_brk, SYS_mmap: NoNewCode, SYS_munmap, SYS_mremap, SYS_madvise,
-            SYS_mprotect: NoNewCode
+        calls: calls![SYS_brk, SYS_munmap,],
+        spare_reason: "when memory grows",
+        spare: calls![
+            SYS_mmap: NoNewCode, SYS_mremap, SYS_madvise, SYS_mprotect: NoNewCode
         ],
-        spare_reason: NONE,
-        spare: &[],
     },
     Group {
         reason: "other threads: locks, queues, the end",
@@ -447,17 +435,17 @@ pub const GUARD: &[Group] = &[
             SYS_close,
             SYS_read,
             SYS_pread64,
-            SYS_lseek,
             SYS_statx,
             SYS_getdents64,
             SYS_fcntl,
             SYS_ioctl,
             SYS_inotify_add_watch,
-            SYS_fstat,
             SYS_newfstatat
         ],
         spare_reason: OTHER_WAYS,
         spare: calls![
+            SYS_lseek,
+            SYS_fstat,
             SYS_inotify_rm_watch,
             SYS_readlinkat,
             SYS_readv,
@@ -470,9 +458,11 @@ pub const GUARD: &[Group] = &[
     },
     Group {
         reason: "the intake journal, the service's own log",
-        calls: calls![SYS_write, SYS_fsync, SYS_fdatasync, SYS_ftruncate],
+        calls: calls![SYS_write, SYS_fsync,],
         spare_reason: OTHER_WAYS,
         spare: calls![
+            SYS_fdatasync,
+            SYS_ftruncate,
             SYS_writev,
             SYS_pwrite64,
             SYS_renameat,
@@ -499,17 +489,11 @@ pub const GUARD: &[Group] = &[
     },
     Group {
         reason: "lines from open sockets; the kernel's packet filter",
-        calls: calls![
-            SYS_accept4,
-            SYS_recvfrom,
-            SYS_sendto,
-            SYS_getsockopt,
-            SYS_setsockopt
-        ],
+        calls: calls![SYS_accept4, SYS_recvfrom, SYS_sendto, SYS_getsockopt,],
         spare_reason: "a listing of the kernel's set that is broken off needs its socket anew; \
                        the only kind of socket there is to bind then",
         spare: calls![
-            SYS_socket: Firewall, SYS_bind, SYS_getsockname, SYS_recvmsg, SYS_sendmsg,
+            SYS_setsockopt, SYS_socket: Firewall, SYS_bind, SYS_getsockname, SYS_recvmsg, SYS_sendmsg,
             SYS_shutdown, SYS_dup
         ],
     },
@@ -531,9 +515,10 @@ pub const GUARD: &[Group] = &[
 #[cfg(target_arch = "x86_64")]
 const OLD_WAYS_GUARD: Group = Group {
     reason: "older names of calls above, on x86-64",
-    calls: calls![SYS_epoll_wait, SYS_open],
+    calls: calls![SYS_open],
     spare_reason: OTHER_WAYS,
     spare: calls![
+        SYS_epoll_wait,
         SYS_rename,
         SYS_unlink,
         SYS_readlink,

@@ -149,11 +149,40 @@ impl Guard {
         guard
     }
 
-    pub(crate) fn spawn(site: &Site, net: Option<&Namespace>, arguments: &[&str]) -> Self {
+    /// As [`Guard::start`], with more in its environment.
+    pub(crate) fn start_with(
+        site: &Site,
+        net: Option<&Namespace>,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = match net {
             Some(net) => net.command(POSSE),
             None => Command::new(POSSE),
         };
+        command.envs(environment.iter().copied());
+        Self::start_by(command, site, arguments)
+    }
+
+    /// As [`Guard::start`]; `command` starts the program with what is added to its arguments.
+    pub(crate) fn start_by(command: Command, site: &Site, arguments: &[&str]) -> Self {
+        let guard = Self::spawn_by(command, site, arguments);
+        let socket = site.state().join("control.sock");
+        wait_until("the guard answers", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+        guard
+    }
+
+    pub(crate) fn spawn(site: &Site, net: Option<&Namespace>, arguments: &[&str]) -> Self {
+        let command = match net {
+            Some(net) => net.command(POSSE),
+            None => Command::new(POSSE),
+        };
+        Self::spawn_by(command, site, arguments)
+    }
+
+    fn spawn_by(mut command: Command, site: &Site, arguments: &[&str]) -> Self {
         let said = site.path("guard.stderr");
         let child = command
             .arg("run")
