@@ -55,10 +55,10 @@ fn an_open_pattern_is_found_with_a_line_that_uses_it() {
         "type: leaky\nname: me/mine-bf\ndescription: d\nfilter: \"evt.Meta.log_type == 'mine'\"\n\
          groupby: evt.Meta.source_ip\ncapacity: 5\nleakspeed: 10s\nlabels:\n  remediation: true\n",
     );
-    write("mine/test/expect.toml", "type = \"mine\"\n");
+    write("mine/test/expect.toml", "type = \"syslog\"\n");
     write(
         "mine/test/sample.log",
-        "login failed for root from 198.51.100.9\n",
+        "2026-11-21T04:00:00.000000+00:00 host mine[1]: login failed for root from 198.51.100.9\n",
     );
     let (code, found, totals) = lint(folder.path());
     assert_eq!((code, &totals["errors"]), (Some(1), &Value::from(1)));
