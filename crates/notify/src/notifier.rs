@@ -37,8 +37,10 @@ use crate::{
 const NAP: Duration = Duration::from_secs(1);
 /// How often what is published is renewed.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// How often what only changes slowly goes to the disk.
-const KEEP_EVERY: Duration = Duration::from_secs(2);
+/// How often what the grouping holds back goes to the disk.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often the day's counts do; after a crash the ledger still has every alert.
+const KEEP_DAY_EVERY: Duration = Duration::from_secs(60);
 /// The other channels are told of one that fails for so long.
 const DOWN_AFTER: Duration = Duration::from_secs(600);
 /// How long a stop waits for messages under way.
@@ -278,6 +280,7 @@ struct Listener {
     next_digest: Timestamp,
     next_publish: Timestamp,
     next_keep: Timestamp,
+    next_keep_day: Timestamp,
 }
 
 impl Listener {
@@ -302,6 +305,7 @@ impl Listener {
             next_digest: Timestamp::MAX,
             next_publish: now,
             next_keep: now,
+            next_keep_day: now,
             unwatched: (world.unwatched)(),
             plan,
             zone,
@@ -447,6 +451,8 @@ impl Listener {
             }
             if let Some(message) = lane.grouper.offer(&self.host, incident, now, &self.zone) {
                 lane.channel.push(message);
+                // It must not come back from the disk as still held.
+                lane.channel.hold(lane.grouper.held());
                 self.shared.keeper.ring();
             }
         }
@@ -459,6 +465,8 @@ impl Listener {
         for lane in &mut self.lanes {
             if let Some(message) = lane.grouper.tick(now, &self.zone) {
                 lane.channel.push(message);
+                // It must not come back from the disk as still held.
+                lane.channel.hold(lane.grouper.held());
                 self.shared.keeper.ring();
             }
         }
@@ -471,7 +479,11 @@ impl Listener {
         }
         if now >= self.next_keep || now.plus(KEEP_EVERY) < self.next_keep {
             self.next_keep = now.plus(KEEP_EVERY);
-            self.hand_to_keeper();
+            self.hand_held_to_keeper();
+        }
+        if now >= self.next_keep_day || now.plus(KEEP_DAY_EVERY) < self.next_keep_day {
+            self.next_keep_day = now.plus(KEEP_DAY_EVERY);
+            self.hand_day_to_keeper();
         }
     }
 
@@ -510,6 +522,7 @@ impl Listener {
         }
         self.day = Day::begin(now, status.as_deref());
         self.day_changed = true;
+        self.hand_day_to_keeper();
         self.next_digest = roll(&self.plan).next(now, &self.zone);
     }
 
@@ -565,14 +578,18 @@ impl Listener {
         lock(&self.shared.published).digest = digest;
     }
 
-    fn hand_to_keeper(&mut self) {
+    fn hand_held_to_keeper(&self) {
         for lane in &self.lanes {
             lane.channel.hold(lane.grouper.held());
         }
+        self.shared.keeper.ring();
+    }
+
+    fn hand_day_to_keeper(&mut self) {
         if std::mem::take(&mut self.day_changed) {
             *lock(&self.shared.day) = Some(self.day.clone());
+            self.shared.keeper.ring();
         }
-        self.shared.keeper.ring();
     }
 
     fn pause(&self) -> Duration {
@@ -597,7 +614,8 @@ impl Listener {
                 lane.channel.push(message);
             }
         }
-        self.hand_to_keeper();
+        self.hand_held_to_keeper();
+        self.hand_day_to_keeper();
         let end = std::time::Instant::now() + LAST_WORDS;
         while std::time::Instant::now() < end
             && !self.lanes.iter().all(|lane| lane.channel.is_settled())
