@@ -24,6 +24,9 @@ pub struct Status {
     /// Writes of the intake journal that failed: after a crash those lines may count twice.
     pub journal_failures: u64,
     pub feed_lines_dropped: u64,
+    /// What keeps the guard from doing more than it needs to, in a few words.
+    #[serde(default)]
+    pub sandbox: String,
     /// How alerts leave this machine.
     #[serde(default)]
     pub channels: Vec<ChannelStatus>,
