@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
@@ -27,6 +27,8 @@ const BATCH_ENTRIES_MAX: usize = 4_096;
 /// Old entries are looked for so many times within the time that they are kept.
 const ERASURES_IN_KEEP: u32 = 8;
 const ERASE_EVERY_MAX: Duration = Duration::from_secs(86_400);
+/// How long a clock that was set must have gone on before anything is erased by it.
+const CLOCK_PROVEN_MAX: Duration = Duration::from_secs(7 * 86_400);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,8 @@ struct Shared {
     recorded: AtomicU64,
     lost: AtomicU64,
     size: AtomicU64,
+    /// What the clock was last set to; 0: it never was.
+    clock_set: AtomicI64,
     trouble: Mutex<Trouble>,
     /// Losses that are not on the ledger yet.
     loss: Mutex<Option<Loss>>,
@@ -179,6 +183,12 @@ impl Recorder {
             return Err(stopped());
         }
         answer.recv().map_err(|_| stopped())?
+    }
+
+    /// The wall clock was set to `now`. What looks old by it is not erased before it has proven
+    /// itself for a while: a clock gone wrong must not cost the record.
+    pub fn clock_was_set(&self, now: Timestamp) {
+        self.shared.clock_set.store(now.nanos(), Relaxed);
     }
 
     pub fn status(&self) -> RecorderStatus {
@@ -316,6 +326,10 @@ impl Worker {
         let every = (keep / ERASURES_IN_KEEP).min(ERASE_EVERY_MAX);
         // A clock that was set back must not put it off for as long.
         if now < self.next_erasure && self.next_erasure.since(now) <= every {
+            return;
+        }
+        let set = Timestamp::from_nanos(self.shared.clock_set.load(Relaxed));
+        if set != Timestamp::EPOCH && now.since(set) < (keep / 4).min(CLOCK_PROVEN_MAX) {
             return;
         }
         self.next_erasure = now.plus(every);

@@ -143,6 +143,7 @@ impl Guard {
         self.engine.clock_was_set(jump.by);
         self.policy.clock_was_set(jump.by);
         self.shield.clock_was_set(jump.by, now);
+        self.recorder.clock_was_set(now);
         self.record_moved_bans(jump);
         // The journal's lines carry the old time.
         self.snapshot();
