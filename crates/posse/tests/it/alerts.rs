@@ -215,6 +215,7 @@ impl Drop for Postfix<'_> {
 }
 
 const MASTER: &str = "127.0.0.1:2525 inet n - n - - smtpd
+127.0.0.1:2465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -295,8 +296,12 @@ fn an_alert_is_everywhere_within_a_second() {
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
     let got = site.path("command.json");
+    let certificate = mail.text("etc/cert.pem");
     site.configure(&format!(
-        "{}[[alerts.channel]]\nkind = \"journal\"\nsocket = {:?}\n\
+        "{}[[alerts.channel]]\nkind = \"email\"\nname = \"implicit\"\nhost = \"127.0.0.1\"\n\
+         port = 2465\ntls = \"implicit\"\nca_file = {certificate:?}\n\
+         from = \"posse@example.net\"\nto = [\"oncall@example.net\"]\n\
+         [[alerts.channel]]\nkind = \"journal\"\nsocket = {:?}\n\
          [[alerts.channel]]\nkind = \"command\"\nrun = [\"/bin/sh\", \"-c\", \"cat > {}\"]\n\
          [sandbox]\nmode = \"off\"\n",
         network_channels(&site, &mail, "5m"),
@@ -313,11 +318,11 @@ fn an_alert_is_everywhere_within_a_second() {
     );
     assert_eq!(
         stdout(&tried).matches("\nok").count() + 1,
-        5,
+        6,
         "{}",
         stdout(&tried)
     );
-    assert_eq!(mail.mails().len(), 1);
+    wait_until("both test mails are delivered", || mail.mails().len() == 2);
     let (hooks, lines) = (seen.of("hook").len(), seen.of("syslog").len());
     journal.recv(&mut [0; 65_536]).unwrap();
     fs::remove_file(&got).unwrap();
@@ -330,12 +335,18 @@ fn an_alert_is_everywhere_within_a_second() {
     let text = String::from_utf8_lossy(&datagram[..n]);
     assert!(text.contains("\nPOSSE_SOURCE=198.51.100.20\n"), "{text}");
     wait_until("the alert is everywhere", || {
-        mail.mails().len() == 2
+        mail.mails().len() == 4
             && seen.of("hook").len() == hooks + 1
             && seen.of("syslog").len() == lines + 1
             && got.exists()
     });
-    let (delivered, text) = mail.mails().pop().unwrap();
+    let mails = mail.mails();
+    let (delivered, _) = mails[3];
+    let (_, text) = mails
+        .iter()
+        .rfind(|(_, text)| text.contains("To: admin@"))
+        .unwrap();
+    assert!(mails.iter().any(|(_, text)| text.contains("To: oncall@")));
     for part in [
         "To: admin@example.net",
         "198.51.100.20 banned for 4h",
@@ -343,7 +354,7 @@ fn an_alert_is_everywhere_within_a_second() {
         "Failed password for root from 198.51.100.20 port 40005",
         "with ESMTPS",
     ] {
-        assert!(unfolded(&text).contains(part), "{part} is not in\n{text}");
+        assert!(unfolded(text).contains(part), "{part} is not in\n{text}");
     }
     let hook = seen.of("hook").pop().unwrap();
     assert_eq!(hook["good"], true);
