@@ -81,7 +81,9 @@ pub(crate) fn run(wish: &Wish) -> Result<()> {
     let out = wish.out.clone().unwrap_or_else(|| target.join("deb"));
     fs::create_dir_all(&out)?;
     let path = out.join(format!("{PACKAGE}_{version}_{architecture}.deb"));
-    pack(&stage.root, &path, &epoch)?;
+    // A program that is only packed is packed for a test: soon rather than small.
+    let level = if wish.binary.is_some() { "-z0" } else { "-z6" };
+    pack(&stage.root, &path, &epoch, level)?;
     println!("{}", path.display());
     println!("{} bytes", fs::metadata(&path)?.len());
     let sum = said("sha256sum", &[&path.display().to_string()])?;
@@ -296,9 +298,9 @@ fn control(stage: &Stage, version: &str, architecture: &str, depends: &str) -> R
     Ok(())
 }
 
-fn pack(root: &Path, to: &Path, epoch: &str) -> Result<()> {
+fn pack(root: &Path, to: &Path, epoch: &str, level: &str) -> Result<()> {
     let status = Command::new("dpkg-deb")
-        .args(["--root-owner-group", "-Zxz", "--build"])
+        .args(["--root-owner-group", "-Zxz", level, "--build"])
         .arg(root)
         .arg(to)
         .env("SOURCE_DATE_EPOCH", epoch)

@@ -52,7 +52,9 @@ impl Debian {
             path(root.path()),
         ]);
         let name = format!("posse-it-{}", std::process::id());
-        let mut nspawn = Command::new("systemd-nspawn")
+        // It must not outlive a test that is killed.
+        let mut nspawn = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", "systemd-nspawn"])
             .args(["--quiet", "--register=no", "--keep-unit", "--boot"])
             .args([
                 "--private-network",
