@@ -92,6 +92,8 @@ impl Store {
         // The write-ahead log and its index stay when the store is closed: without room to make
         // them again, a guard could not even read its bans after a restart on a full disk.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // A guard behind its walls can write nowhere but in its state folder.
+        db.pragma_update(None, "temp_store", "MEMORY")?;
         // What is erased is overwritten, not only forgotten.
         db.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
