@@ -128,7 +128,7 @@ impl Guard {
         }
     }
 
-    fn tell_of_reload(&mut self, outcome: Result<()>, now: Timestamp) {
+    fn tell_of_reload(&self, outcome: Result<()>, now: Timestamp) {
         match outcome {
             Ok(()) => self.notice(
                 now,
