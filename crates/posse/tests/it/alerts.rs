@@ -549,3 +549,33 @@ fn a_mistake_in_a_channel_names_line_key_and_fix() {
         stdout(&output)
     );
 }
+
+#[test]
+fn a_reload_sends_elsewhere_and_a_mistake_changes_nothing() {
+    let site = Site::new();
+    let (old, new) = (site.path("old.json"), site.path("new.json"));
+    let configure = |file: &Path, more: &str| {
+        site.configure(&format!(
+            "[[alerts.channel]]\nkind = \"command\"\ngroup_for = \"0\"\n\
+             run = [\"/bin/sh\", \"-c\", \"cat > {}\"]\n{more}[sandbox]\nmode = \"off\"\n",
+            file.display()
+        ));
+    };
+    let recorded = |code: &str| {
+        let ledger = stdout(&site.ask(&["ledger", "show"]));
+        ledger.matches(&format!("\"code\":\"{code}\"")).count()
+    };
+    configure(&old, "");
+    let guard = Guard::start(&site, None, &["--observe"]);
+    configure(&new, "topic = \"x\"\n");
+    guard.signal("-HUP");
+    wait_until("the mistake is said", || recorded("reload_failed") == 1);
+    wait_until("the failure is told by the old way", || old.exists());
+    fs::remove_file(&old).unwrap();
+    configure(&new, "");
+    guard.signal("-HUP");
+    wait_until("it is reloaded", || recorded("reloaded") == 1);
+    attack(&site, "198.51.100.44");
+    wait_until("the new way is taken", || new.exists());
+    assert!(!old.exists());
+}
