@@ -42,9 +42,12 @@ struct Kind {
 pub(crate) fn run(folder: Option<&Path>, as_json: bool, out: &mut dyn Write) -> Result<Exit> {
     let mut files = content::files_of(folder)?;
     let own: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
-    let begins = |file: &RuleFile| matches!(file.kind(), RuleKind::Parser { stage } if stage.starts_with("s00"));
+    let begins = |kind: RuleKind| match kind {
+        RuleKind::Parser { stage } => stage.starts_with("s00"),
+        _ => false,
+    };
     // Rules of a user build on what takes the lines apart.
-    if !files.iter().any(begins) {
+    if !files.iter().any(|file| begins(file.kind())) {
         files.extend(content::files_of(None)?);
     }
     let data: Vec<DataFile> = content::data_of(&files);

@@ -1,7 +1,7 @@
 use super::*;
 
-const SCENARIO: &str = "type: leaky\nname: x/bf\ndescription: d\nfilter: \"evt.Meta.log_type == 'auth'\"\n\
-groupby: evt.Meta.source_ip\ncapacity: 5\nleakspeed: 10s\nlabels:\n  remediation: true\n";
+const SCENARIO: &str = "type: leaky\nname: x/bf\ndescription: d\n\
+filter: \"evt.Meta.log_type == 'auth'\"\ngroupby: evt.Meta.source_ip\ncapacity: 5\nleakspeed: 10s\nlabels:\n  remediation: true\n";
 
 fn parser(pattern: &str) -> RuleFile {
     let text = format!(
