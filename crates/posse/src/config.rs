@@ -142,7 +142,9 @@ impl<'de> Deserialize<'de> for Keep {
         match parse_duration(&text) {
             Ok(span) if span >= KEEP_MIN => Ok(Self(Some(span))),
             Ok(_) => Err(D::Error::custom("keep is at least 1d")),
-            Err(e) => Err(D::Error::custom(format!("keep is \"forever\" or a time: {e}"))),
+            Err(e) => Err(D::Error::custom(format!(
+                "keep is \"forever\" or a time: {e}"
+            ))),
         }
     }
 }

@@ -26,7 +26,8 @@ pub(crate) enum Style {
     Json,
 }
 
-/// Where news go out. Cheap to clone; the guard holds one, each door that lets listeners in another.
+/// Where news go out. Cheap to clone; the guard holds one, each door that lets listeners in
+/// another.
 #[derive(Clone, Default)]
 pub(crate) struct Feed {
     listeners: Arc<Mutex<Vec<Listener>>>,

@@ -198,7 +198,7 @@ impl Screen {
     }
 
     /// The latest alerts on record, the newest last. Without a record there is nothing to show.
-    fn history(&mut self, dir: &Path, out: &mut dyn Write) -> Result<()> {
+    fn history(&self, dir: &Path, out: &mut dyn Write) -> Result<()> {
         if self.style == Style::Json {
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl Screen {
         self.draw(out)
     }
 
-    fn news(&mut self, news: &News, out: &mut dyn Write) -> Result<()> {
+    fn news(&self, news: &News, out: &mut dyn Write) -> Result<()> {
         self.clear(out)?;
         let line = feed::line(news, self.style);
         let ink = match news.happening {
@@ -253,7 +253,7 @@ impl Screen {
         self.draw(out)
     }
 
-    fn lost(&mut self, count: u64, out: &mut dyn Write) -> Result<()> {
+    fn lost(&self, count: u64, out: &mut dyn Write) -> Result<()> {
         self.clear(out)?;
         if self.style == Style::Json {
             writeln!(out, "{}", json!({ "event": "lost", "count": count }))?;

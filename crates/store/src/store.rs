@@ -228,7 +228,7 @@ impl Store {
             let index = entries.end.saturating_sub(1);
             return Err(StoreError::NoSuchEntry { index, size });
         }
-        self.erase_runs(&[entries.clone()], &entries, reason, now)
+        self.erase_runs(std::slice::from_ref(&entries), &entries, reason, now)
     }
 
     /// Erases what is older than `keep`, but no decision that is still in force and no word of an

@@ -34,11 +34,15 @@ impl Pulse {
         specs: &[SourceSpec],
         state: &Path,
         observe: bool,
+        set_back: Option<Jump>,
     ) -> Result<Self> {
         let steady = clock::steady();
         let surveyor =
             Surveyor::watch(state).context("cannot start the thread that looks at the disk")?;
-        let vitals = Vitals::new(config.vitals.clone(), watched(config, specs), steady);
+        let mut vitals = Vitals::new(config.vitals.clone(), watched(config, specs), steady);
+        if let Some(jump) = set_back {
+            vitals.clock_jumped(jump);
+        }
         surveyor.look_for(vitals.named_files());
         Ok(Self {
             vitals,

@@ -92,7 +92,7 @@ impl Guard {
             bans: self.shield.len() as u64,
             dropped: self.shield.counters().as_ref().map(status::kept_out),
             sources: status::sources(&self.sensors),
-            engine: status::detection(&self.engine.stats()),
+            engine: status::detection(self.engine.stats()),
             policy: status::policy(self.policy.stats()),
             recorder: status::record(self.recorder.status()),
             journal_failures: self.journal_failures,

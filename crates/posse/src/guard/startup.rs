@@ -22,8 +22,8 @@ use sense::{
 use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
 
 use super::{
-    Guard, RECONCILE_EVERY, alerts, errands::Errands, memory, pulse::Pulse, reload::Reload, signals,
-    timekeeper::Jump, token,
+    Guard, RECONCILE_EVERY, alerts, errands::Errands, memory, pulse::Pulse, reload::Reload,
+    signals, timekeeper::Jump, token,
 };
 use crate::{
     board::Board,
@@ -100,20 +100,12 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let refused = restore_bans(&ground.store, &mut policy, &mut shield, now)?;
     let restored = shield.len() as u64;
     let known = known_alerts(&ground.store)?;
-    let recorder = Arc::new(Recorder::start_keeping(ground.store, config.ledger.keep.0, Box::new(report_recorder))?);
+    let (keep, report) = (config.ledger.keep.0, Box::new(report_recorder));
+    let recorder = Arc::new(Recorder::start_keeping(ground.store, keep, report)?);
 
-    let (journal, recovered) = IntakeJournal::open(dir)
-        .with_context(|| format!("cannot open the intake journal in {}", dir.display()))?;
     let mut engine = Engine::new(ground.rules.rules, engine_options(config));
-    let (positions, replayed) = recall(&mut engine, recovered);
-    if let Some(jump) = set_back {
-        engine.clock_was_set(jump.by);
-    }
-
-    let mut pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe)?;
-    if let Some(jump) = set_back {
-        pulse.vitals.clock_jumped(jump);
-    }
+    let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
+    let pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe, set_back)?;
     let (bell, button) = signals::Bell::hang()?;
     let wishes = signals::Signals::listen()?;
     let mut sensors = open_sources(ground.specs.clone(), &positions)?;
@@ -246,6 +238,21 @@ fn known_alerts(store: &Store) -> Result<BTreeSet<AlertId>> {
         .into_iter()
         .map(|a| a.alert.id)
         .collect())
+}
+
+/// The intake journal, and detection as it left it.
+fn recollect(
+    engine: &mut Engine,
+    dir: &Path,
+    set_back: Option<Jump>,
+) -> Result<(IntakeJournal, Positions, Vec<Alert>)> {
+    let (journal, recovered) = IntakeJournal::open(dir)
+        .with_context(|| format!("cannot open the intake journal in {}", dir.display()))?;
+    let (positions, replayed) = recall(engine, recovered);
+    if let Some(jump) = set_back {
+        engine.clock_was_set(jump.by);
+    }
+    Ok((journal, positions, replayed))
 }
 
 /// Detection as it was: the snapshot, then the lines that counted since. Alerts that come out
