@@ -493,8 +493,8 @@ pub const GUARD: &[Group] = &[
         spare_reason: "a listing of the kernel's set that is broken off needs its socket anew; \
                        the only kind of socket there is to bind then",
         spare: calls![
-            SYS_setsockopt, SYS_socket: Firewall, SYS_bind, SYS_getsockname, SYS_recvmsg, SYS_sendmsg,
-            SYS_shutdown, SYS_dup
+            SYS_socket: Firewall, SYS_bind, SYS_getsockname, SYS_setsockopt, SYS_recvmsg,
+            SYS_sendmsg, SYS_shutdown, SYS_dup
         ],
     },
     Group {
