@@ -1,7 +1,7 @@
 //! Questions to the store: one thread, one connection that only reads, a short queue. What waits
 //! too long or does not fit is refused; the page says so, and the guard never notices.
 
-use std::{path::PathBuf, sync::Arc, thread};
+use std::{path::PathBuf, thread};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use model::{AlertId, Timestamp};
@@ -21,7 +21,7 @@ pub(crate) enum NoAnswer {
     #[error("the thread that reads the store has ended")]
     Gone,
     #[error("{0}")]
-    Store(Arc<StoreError>),
+    Store(#[from] StoreError),
 }
 
 type Question = Box<dyn FnOnce(&mut Reader) + Send>;
@@ -97,12 +97,11 @@ impl Reader {
         &mut self,
         question: impl FnOnce(&Store) -> Result<T, StoreError>,
     ) -> Result<T, NoAnswer> {
-        let fault = |e| NoAnswer::Store(Arc::new(e));
         let store = match self.store.take() {
             Some(store) => store,
-            None => Store::open_read_only(&self.state).map_err(fault)?,
+            None => Store::open_read_only(&self.state)?,
         };
-        let answer = question(&store).map_err(fault)?;
+        let answer = question(&store)?;
         // After a fault the next question opens it anew.
         self.store = Some(store);
         Ok(answer)

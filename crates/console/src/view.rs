@@ -148,7 +148,11 @@ fn headline(status: Option<&Status>, now: Timestamp) -> Headline {
         };
     };
     let running = span(now.since(status.started));
-    let detail = format!("version {}, running for {running}", status.version);
+    let mut detail = format!("version {}, running for {running}", status.version);
+    if !status.sandbox.is_empty() {
+        detail += " · sandbox: ";
+        detail += &visible(&status.sandbox, TEXT_CHARS_SHOWN);
+    }
     let age = now.since(status.at);
     if age > STALE_AFTER {
         return Headline {
