@@ -303,10 +303,11 @@ fn an_alert_is_everywhere_within_a_second() {
          from = \"posse@example.net\"\nto = [\"oncall@example.net\"]\n\
          [[alerts.channel]]\nkind = \"journal\"\nsocket = {:?}\n\
          [[alerts.channel]]\nkind = \"command\"\nrun = [\"/bin/sh\", \"-c\", \"cat > {}\"]\n\
-         [sandbox]\nmode = \"off\"\n",
+         [sandbox]\nwrite = [{:?}]\n",
         network_channels(&site, &mail, "5m"),
         site.path("journal.sock"),
         got.display(),
+        site.dir.path(),
     ));
     let config = site.config().display().to_string();
     let tried = net.run(&[crate::support::POSSE, "alert", "test", "--config", &config]);
