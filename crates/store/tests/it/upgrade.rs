@@ -1,6 +1,6 @@
 //! A state folder that an earlier version left behind: taken over with everything in it.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rusqlite::Connection;
 use store::{Store, StoreError};
@@ -31,7 +31,8 @@ fn go_back_to(version: usize, database: &Path) {
         now.execute_batch(&format!("DROP TABLE IF EXISTS \"{name}\""))
             .ok();
     }
-    for (_, sql) in was.iter().filter(|object| !is.contains(object)) {
+    let left = listed(&now);
+    for (_, sql) in was.iter().filter(|object| !left.contains(object)) {
         now.execute_batch(sql).unwrap();
     }
     assert_eq!(sorted(listed(&now)), sorted(was), "version {version}");
@@ -95,5 +96,4 @@ fn a_takeover_that_is_cut_off_leaves_the_old_state() {
     drop(other);
     let store = Store::open(&state, options()).unwrap();
     assert_eq!(store.verify(&mut quiet).unwrap().entries, ENTRIES);
-    assert!(fs::metadata(database).unwrap().len() > 0);
 }
