@@ -274,6 +274,23 @@ fn busy() -> Option<Busy> {
     })
 }
 
+/// A guard outlives a strace that is killed.
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self
+            .guard
+            .child
+            .try_wait()
+            .is_ok_and(|ended| ended.is_none())
+        {
+            Command::new("kill")
+                .args(["-KILL", &self.pid()])
+                .status()
+                .ok();
+        }
+    }
+}
+
 impl Busy {
     /// The guard itself: its parent may be strace.
     fn pid(&self) -> String {
@@ -284,6 +301,28 @@ impl Busy {
     fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.pid()]).status();
         assert!(status.unwrap().success());
+    }
+
+    fn watch_one_more(&self) {
+        let mut watcher = Command::new(POSSE)
+            .args(["watch", "--json", "--state"])
+            .arg(self.site.state())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut shown = watcher.stdout.take().unwrap();
+        let mut got = vec![0; 1];
+        // Its header says that it is connected.
+        shown.read_exact(&mut got).unwrap();
+        attack(&self.site, "198.51.100.96");
+        let mut buffer = [0; 4_096];
+        while !String::from_utf8_lossy(&got).contains("198.51.100.96") {
+            let length = shown.read(&mut buffer).unwrap();
+            assert!(length > 0, "{}", String::from_utf8_lossy(&got));
+            got.extend_from_slice(&buffer[..length]);
+        }
+        watcher.kill().unwrap();
+        watcher.wait().unwrap();
     }
 
     fn read_page(&self, path: &str, wanted: &str) {
@@ -345,6 +384,7 @@ impl Busy {
         });
         attack(site, "198.51.100.95");
         wait_until("it goes on", || site.bans().len() == 6);
+        self.watch_one_more();
         let nft = |words: &[&str]| Command::new("nft").args(words).output().unwrap().status;
         nft(&["delete", "table", "inet", "posse"]);
         wait_until("the kernel's set is put right", || {
