@@ -5,7 +5,6 @@
  * monotonic clock, timers and sleeps stay the machine's own: a moved clock is one that somebody
  * set, not another speed of the world. */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@ fn some_hours_of_a_busy_server_leave_what_they_must() {
     }
     let week = Command::new("python3")
         .arg(run)
-        .args(["--days", "0.2", "--lines", "60000", "--quiet", "1000"])
+        .args(["--days", "0.1", "--lines", "30000", "--quiet", "1000"])
         .args(["--posse", POSSE])
         .output()
         .unwrap();
