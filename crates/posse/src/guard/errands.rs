@@ -38,17 +38,22 @@ mod tests {
     fn errands_are_run_in_turn_and_too_many_are_refused() {
         let errands = Errands::hire().unwrap();
         let (hold, held) = bounded::<()>(0);
-        let (say, heard) = bounded(WAITING_MAX + 2);
-        errands.run(move || held.recv().unwrap_or(())).unwrap();
-        let mut taken = 0;
-        for number in 0..WAITING_MAX + 2 {
-            let say = say.clone();
-            if errands.run(move || say.send(number).unwrap()).is_ok() {
-                taken += 1;
-            }
-        }
-        assert!((WAITING_MAX..WAITING_MAX + 2).contains(&taken));
+        let (begin, begun) = bounded(1);
+        let first = move || {
+            begin.send(()).unwrap();
+            held.recv().unwrap_or(());
+        };
+        errands.run(first).unwrap();
+        begun.recv().unwrap();
+        let (say, heard) = bounded(WAITING_MAX);
+        let taken: Vec<usize> = (0..WAITING_MAX + 2)
+            .filter(|&number| {
+                let say = say.clone();
+                errands.run(move || say.send(number).unwrap()).is_ok()
+            })
+            .collect();
         drop((hold, say));
-        assert_eq!(heard.iter().take(taken).collect::<Vec<_>>(), (0..taken).collect::<Vec<_>>());
+        assert_eq!(taken, (0..WAITING_MAX).collect::<Vec<_>>());
+        assert_eq!(heard.iter().collect::<Vec<_>>(), taken);
     }
 }
