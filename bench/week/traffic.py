@@ -72,18 +72,14 @@ def mail(second, program, text):
     return f"{stamp('mail', second)} mx1 {program}: {text}\n"
 
 
-def quiet_access(rng, second, address, strays):
-    if strays.pop(address, None):
-        return access(second, address, "GET", "/moved/page", 404, BROWSERS[0])
+def quiet_access(rng, second, address):
     path = rng.choice(PAGES if rng.random() < 0.4 else ASSETS)
     status = 304 if rng.random() < 0.2 else 200
     return access(second, address, "GET", path, status, rng.choice(BROWSERS), rng.randrange(9000))
 
 
-def quiet_auth(rng, second, address, strays):
+def quiet_auth(rng, second, address):
     pid, port, user = rng.randrange(800, 60000), rng.randrange(1024, 65536), rng.choice(STAFF)
-    if strays.pop(address, None):
-        return sshd(second, pid, f"Failed password for {user} from {address} port {port} ssh2")
     return sshd(second, pid, rng.choice([
         f"Accepted publickey for {user} from {address} port {port} ssh2: ED25519 SHA256:abcdef",
         f"pam_unix(sshd:session): session opened for user {user}(uid=1001) by (uid=0)",
@@ -93,12 +89,8 @@ def quiet_auth(rng, second, address, strays):
     ]))
 
 
-def quiet_mail(rng, second, address, strays):
+def quiet_mail(rng, second, address):
     number, host = rng.randrange(1000, 9999), "mail.example.net"
-    if strays.pop(address, None):
-        return mail(second, f"postfix/submission/smtpd[{number}]", f"warning: {host}[{address}]: "
-                    "SASL PLAIN authentication failed: authentication failure, "
-                    "sasl_username=info@example.com")
     return rng.choice([
         mail(second, f"postfix/smtpd[{number}]", f"connect from {host}[{address}]"),
         mail(second, f"postfix/qmgr[{number}]", "4bXk2Q0Zn3z1: removed"),
@@ -107,6 +99,21 @@ def quiet_mail(rng, second, address, strays):
         mail(second, "dovecot", "imap-login: Login: user=<info@example.com>, method=PLAIN, "
              f"rip={address}, lip=192.0.2.1, mpid={number}, TLS, session=<x>"),
     ])
+
+
+def mistake(rng, second, address):
+    """(log, line) of what people do wrong now and then: mistype, follow an old link."""
+    pid, port = rng.randrange(800, 60000), rng.randrange(1024, 65536)
+    kind = rng.randrange(3)
+    if kind == 0:
+        user = rng.choice(STAFF)
+        return "auth", sshd(second, pid, f"Failed password for {user} from {address} port {port} "
+                            "ssh2")
+    if kind == 1:
+        return "mail", mail(second, f"postfix/submission/smtpd[{pid}]", "warning: "
+                            f"mail.example.net[{address}]: SASL PLAIN authentication failed: "
+                            "authentication failure, sasl_username=info@example.com")
+    return "access", access(second, address, "GET", "/moved/page", 404, BROWSERS[0])
 
 
 QUIET = {"access": quiet_access, "auth": quiet_auth, "mail": quiet_mail}
@@ -162,11 +169,13 @@ class Traffic:
         self.steps = max(1, int(days * 86400 / STEP))
         addresses = Addresses(self.rng)
         self.quiet = [addresses.take(0) for _ in range(quiet)]
-        self.attackers, self.events, self.hostile = {}, {}, 0
+        self.attackers, self.events, self.single = {}, {}, 0
         for style, (share, *_) in STYLES.items():
             for _ in range(max(1, round(attackers * share))):
                 self.plan(style, addresses.take(1))
-        per_step = max(4, (lines - self.hostile) / self.steps)
+        for address in self.quiet:
+            self.err(address)
+        per_step = max(4, (lines - self.single) / self.steps)
         self.blocks = {log: self.make_blocks(log, per_step * part) for log, part in SHARES.items()}
         self.lines = 0
 
@@ -189,19 +198,28 @@ class Traffic:
                 log, line = hostile_line(style, rng, second, address, guess,
                                          rng.choice(self.quiet))
                 self.events.setdefault(int(step), {}).setdefault(log, []).append(line.encode())
-                self.hostile += 1
+                self.single += 1
                 begun = at if begun is None else begun
                 at += gap * rng.uniform(0.6, 1.4)
         whole = first + room <= span
         self.attackers[address] = {"style": style, "from": begun, "must": must and whole}
 
+    def err(self, address):
+        """Every few hours one mistake, in the hours when this one is awake."""
+        at = self.rng.uniform(0, 36000)
+        while at < self.steps * STEP:
+            step, second = divmod(at, STEP)
+            log, line = mistake(self.rng, second, address)
+            self.events.setdefault(int(step), {}).setdefault(log, []).append(line.encode())
+            self.single += 1
+            at += self.rng.uniform(4 * 3600, 20 * 3600)
+
     def make_blocks(self, log, lines):
         rng, blocks = self.rng, []
-        strays = dict.fromkeys(self.quiet, True)
         for number in range(BLOCKS):
             count = int(lines * (number + 1)) - int(lines * number)
             seconds = sorted(rng.uniform(0, STEP) for _ in range(count))
-            text = "".join(QUIET[log](rng, s, rng.choice(self.quiet), strays) for s in seconds)
+            text = "".join(QUIET[log](rng, s, rng.choice(self.quiet)) for s in seconds)
             blocks.append((text.encode(), count))
         return blocks
 
