@@ -99,6 +99,14 @@ fn is_confined(machine: &Debian) {
     let user = machine.must("id --user posse");
     assert_eq!(field("Uid:").split_whitespace().next(), Some(user.trim()));
 
+    let status = machine.must("posse status");
+    let inner = status.lines().find(|line| line.contains("sandbox"));
+    assert!(
+        inner.is_some_and(|line| line.contains("seccomp")),
+        "{status}"
+    );
+    println!("{}", inner.unwrap_or_default());
+
     let report = machine.must(
         "systemd-analyze security --offline=true --no-pager /lib/systemd/system/posse.service",
     );
