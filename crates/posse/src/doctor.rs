@@ -8,7 +8,9 @@ use enforce::{Firewall, FirewallOptions};
 use sense::discover::{self, Verdict};
 use serde_json::{Value, json};
 
-use crate::{cli::DoctorArgs, config::Config, content, exit::Exit, facts, operator, sandbox, state};
+use crate::{
+    cli::DoctorArgs, config::Config, content, exit::Exit, facts, operator, sandbox, state,
+};
 
 pub(crate) fn run(arguments: &DoctorArgs, out: &mut dyn Write) -> Result<Exit> {
     let config = Config::load(arguments.config.as_deref());

@@ -90,12 +90,18 @@ pub(crate) fn tighten(mode: Mode, thread: Thread) -> Result<()> {
 fn denied() -> Denied {
     let by_test = cfg!(debug_assertions)
         && std::env::var_os("POSSE_TEST_DENIED").is_some_and(|value| value == "kill");
-    if by_test { Denied::Kill } else { Denied::Refuse }
+    if by_test {
+        Denied::Kill
+    } else {
+        Denied::Refuse
+    }
 }
 
 /// Who else could tell this guard what to do, or read what it keeps.
 pub(crate) fn check_permissions(needs: &Needs<'_>) -> Result<()> {
-    let file = needs.config_path.unwrap_or_else(|| Path::new(config::DEFAULT_PATH));
+    let file = needs
+        .config_path
+        .unwrap_or_else(|| Path::new(config::DEFAULT_PATH));
     permissions::check_trusted(file)?;
     for folder in &needs.config.rules.folders {
         permissions::check_trusted(folder)?;
@@ -228,7 +234,13 @@ fn ports_of(channel: &ChannelConfig) -> Vec<u16> {
             (None, Some("none")) => vec![25],
             (None, _) => vec![587],
         },
-        "syslog" => vec![channel.address.as_deref().and_then(explicit_port).unwrap_or(514)],
+        "syslog" => vec![
+            channel
+                .address
+                .as_deref()
+                .and_then(explicit_port)
+                .unwrap_or(514),
+        ],
         "journal" | "command" => Vec::new(),
         _ => {
             let hidden = secret_url(channel);
@@ -265,7 +277,11 @@ fn explicit_port(address: &str) -> Option<u16> {
     let (before, port) = address.rsplit_once(':')?;
     // The colons of an IPv6 address without a port are inside or without brackets.
     let is_bare_ipv6 = before.contains(':') && !before.ends_with(']') && !before.contains("//");
-    if is_bare_ipv6 { None } else { port.parse().ok() }
+    if is_bare_ipv6 {
+        None
+    } else {
+        port.parse().ok()
+    }
 }
 
 /// Stands for a parser that an attacker took over: in test builds, when asked for by the
@@ -283,7 +299,10 @@ pub(crate) fn provoke(line: &[u8]) {
         Err(e) => eprintln!("misbehaved: {what}: {e}"),
     };
     say("udp socket", net::UdpSocket::bind("127.0.0.1:0").map(drop));
-    say("tcp socket", net::TcpStream::connect("127.0.0.1:1").map(drop));
+    say(
+        "tcp socket",
+        net::TcpStream::connect("127.0.0.1:1").map(drop),
+    );
     say("listener", net::TcpListener::bind("127.0.0.1:0").map(drop));
     say("program", Command::new("/bin/true").status().map(drop));
     say("thread", std::thread::Builder::new().spawn(|| {}).map(drop));

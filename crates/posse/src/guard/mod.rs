@@ -8,8 +8,8 @@
 //! slow (the record, the terminal, `/proc`, clients of the control socket) has a thread of its
 //! own and a bounded queue before it.
 
-mod errands;
 mod alerts;
+mod errands;
 mod memory;
 mod pulse;
 mod reload;
@@ -38,8 +38,7 @@ use store::{IntakeJournal, Recorder};
 
 use crate::{
     board::Board, cli::RunArgs, clock, control::Pending, exit::Exit, facts::Facts, feed::Feed,
-    order::entry_of, service::Supervisor, shield::Shield,
-    sandbox::Sandbox,
+    order::entry_of, sandbox::Sandbox, service::Supervisor, shield::Shield,
 };
 
 /// Longest sleep: the upper bound on how late a timer of ours may fire.

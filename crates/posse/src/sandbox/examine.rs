@@ -86,7 +86,10 @@ pub(crate) fn print(report: &Value, out: &mut dyn Write) -> Result<()> {
     } else {
         "no"
     };
-    writeln!(out, "  this kernel           landlock {landlock}, filters system calls: {seccomp}")?;
+    writeln!(
+        out,
+        "  this kernel           landlock {landlock}, filters system calls: {seccomp}"
+    )?;
     for gap in list(report, "gaps") {
         writeln!(out, "  CANNOT HOLD           {gap}")?;
     }

@@ -145,7 +145,10 @@ fn a_clock_set_by_a_year_frees_nobody_and_blinds_nobody() {
         });
         assert_eq!(net.banned(), wanted, "{ahead}");
         let listed = in_force();
-        assert!(listed.contains("3h59m") || listed.contains("4h0m"), "{listed}");
+        assert!(
+            listed.contains("3h59m") || listed.contains("4h0m"),
+            "{listed}"
+        );
         attack(address);
         wanted.push(address.to_owned());
         wait_until("detection goes on", || net.banned() == wanted);
