@@ -168,11 +168,15 @@ class Site:
 
     def reload(self, broken):
         self.config(broken=broken)
-        before = self.record_size()
+        self.read_record()
+        code = "reload_failed" if broken else "reloaded"
+        before = self.notices.get(code, 0)
         self.guard.send_signal(signal.SIGHUP)
         end = time.monotonic() + PATIENCE
-        while self.record_size() == before and time.monotonic() < end:
-            time.sleep(0.01)
+        # It is done beside the guard's thread; only the record says when.
+        while self.notices.get(code, 0) == before and time.monotonic() < end:
+            time.sleep(0.05)
+            self.read_record()
         self.config()
         self.said["reloads"] += 1
         self.settle()
@@ -202,10 +206,6 @@ class Site:
     def lines(self):
         status = self.status()
         return status["engine"]["lines"] if status else -1
-
-    def record_size(self):
-        status = self.status()
-        return status["recorder"]["size"] if status else -1
 
     def wait_read(self):
         end = time.monotonic() + PATIENCE
