@@ -105,7 +105,7 @@ impl Origin {
 
 impl Guard {
     /// Has the new state of things prepared; [`Guard::finish_reload`] takes it.
-    pub(super) fn reload(&mut self, now: Timestamp) {
+    pub(super) fn reload(&self, now: Timestamp) {
         let origin = self.reload.origin.clone();
         let held = self.sensors.held();
         let done = self.reload.done.clone();
