@@ -90,8 +90,8 @@ pub(crate) fn human(status: &Status) -> String {
         );
     }
     out += &format!(
-        "  lines read        {} ({} counted by a rule, {} alerts)\n",
-        status.engine.lines, status.engine.poured, status.engine.alerts
+        "  lines read        {} ({} alerts; {} times counted by a scenario)\n",
+        status.engine.lines, status.engine.alerts, status.engine.poured
     );
     out += &format!(
         "  decisions         {} bans, {} extensions, {} refusals\n",
