@@ -2,6 +2,7 @@
 
 import ipaddress
 
+import channels
 from machine import same
 
 MIB = 1 << 20
@@ -30,6 +31,7 @@ def judge(traffic, site, options):
         ("ledger verifies", *verified(site)),
         ("notices few", *notices(site, options)),
     ]
+    rows += channels.rows(site, options)
     if site.in_kernel is not None:
         rows.insert(3, ("kernel holds the bans", *kernel(site)))
     said = site.said

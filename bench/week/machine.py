@@ -13,6 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from channels import Channels
+
 PATIENCE = 60.0
 LOGS = {"auth": ("auth.log", "syslog"), "access": ("access.log", "nginx"),
         "mail": ("mail.log", "syslog")}
@@ -29,7 +31,8 @@ keep = "{keep}"
 
 [sandbox]
 mode = "{sandbox}"
-"""
+write = ["{pages}"]
+{channels}"""
 
 
 def same(bans, in_kernel):
@@ -39,6 +42,11 @@ def same(bans, in_kernel):
     known = [ipaddress.ip_network(p) for p in bans]
     held = {ipaddress.ip_network(p) for p in in_kernel}
     return held == set(known)
+
+
+def seconds(text):
+    """Of a time in UTC (RFC 3339), without fractions."""
+    return datetime.datetime.fromisoformat(text[:19] + "+00:00").timestamp()
 
 
 class Clock:
@@ -71,15 +79,17 @@ class Site:
         self.files = {}
         for log in LOGS:
             self.files[log] = open(self.log(log), "ab", buffering=0)
-        self.config()
+        self.guard, self.channels = None, None
         self.net = self.namespace() if enforce else None
-        self.guard = None
+        self.inside = ["ip", "netns", "exec", self.net] if self.net else []
+        self.channels = Channels(folder, self.inside, self.clock.environment())
+        self.config()
         self.begun = time.monotonic()
         self.expected = 0
         self.samples, self.said = [], {"restarts": 0, "kills": 0, "reloads": 0, "rotations": 0}
         self.orders = []
         self.entries_seen, self.alerted, self.banned, self.notices = 0, {}, {}, {}
-        self.ever_banned = set()
+        self.ever_banned, self.alert_times, self.probes = set(), [], []
 
     # ------------------------------------------------------------ files
 
@@ -113,7 +123,8 @@ class Site:
             for log, (_, kind) in LOGS.items()
         )
         text = CONFIG.format(sources=sources, duration="4h", keep="36h",
-                             sandbox=self.sandbox)
+                             sandbox=self.sandbox, pages=self.channels.pages,
+                             channels=self.channels.config())
         (self.folder / "posse.toml").write_text(text + ("\n[nonsense]\n" if broken else ""))
 
     # ------------------------------------------------------------ the guard
@@ -129,10 +140,9 @@ class Site:
 
     def start(self, moment):
         self.clock.set(moment)
-        inside = ["ip", "netns", "exec", self.net] if self.net else []
         mode = [] if self.net else ["--observe"]
         self.guard = subprocess.Popen(
-            [*inside, self.posse, "run", "--config", self.folder / "posse.toml", "--state",
+            [*self.inside, self.posse, "run", "--config", self.folder / "posse.toml", "--state",
              self.state, *mode],
             env=self.clock.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=open(self.folder / "guard.stderr", "ab"),
@@ -161,7 +171,8 @@ class Site:
             raise SystemExit(f"the guard ended with {code}; see {self.folder}/guard.stderr")
         self.said["restarts"] += 1
 
-    def kill(self):
+    def kill(self, moment):
+        self.channels.kills.append(moment.timestamp())
         self.guard.kill()
         self.guard.wait()
         self.said["kills"] += 1
@@ -250,6 +261,7 @@ class Site:
         entry = row.get("entry") or {}
         kind = entry.get("kind")
         if kind == "alert":
+            self.alert_times.append(seconds(entry["last"]))
             self.alerted.setdefault(entry["value"], entry["rule"])
         elif kind == "decision":
             self.ever_banned.add(entry["prefix"])
@@ -276,6 +288,23 @@ class Site:
                              "files": sizes, "handles": handles,
                              "ahead": self.lines() - self.expected})
         self.read_record()
+        self.channels.sample()
+
+    def turn(self, mode):
+        """The webhook's far end, from now on."""
+        self.read_record()
+        self.channels.turn(mode, len(self.alert_times), self.status)
+
+    def probe(self, text, count):
+        """How long an attack takes to be a ban, in this machine's time."""
+        before = self.status()["policy"]["bans"]
+        begun = time.monotonic()
+        self.write({"auth": text}, count)
+        while self.status()["policy"]["bans"] == before:
+            if time.monotonic() - begun > PATIENCE:
+                raise SystemExit("an attack was not answered")
+        self.probes.append((self.channels.mode, time.monotonic() - begun))
+        self.wait_read()
 
     def finish(self, moment):
         """The kernel counts down by its own clock: what the moved one has ended is taken out when
@@ -313,6 +342,8 @@ class Site:
         if self.guard and self.guard.poll() is None:
             self.guard.kill()
             self.guard.wait()
+        if self.channels:
+            self.channels.end()
         if self.net:
             subprocess.run(["ip", "netns", "del", self.net], check=False)
         if keep:

@@ -226,6 +226,14 @@ class Traffic:
     def time(self, step):
         return self.start + datetime.timedelta(seconds=step * STEP)
 
+    def probe(self, number, address):
+        """An attack at the step's beginning, for the auth log, and its number of lines."""
+        when = self.time(number).strftime("%Y-%m-%dT%H:%M:%S")
+        lines = [f"{when}.{n:06}+00:00 gw1 sshd[700]: Failed password for root from {address} "
+                 f"port {40000 + n} ssh2\n" for n in range(8)]
+        self.lines += len(lines)
+        return "".join(lines).encode(), len(lines)
+
     def step(self, number):
         """The bytes that each log gets in this step, and the number of lines."""
         moment = self.time(number)
