@@ -172,7 +172,7 @@ class Site:
         self.said["restarts"] += 1
 
     def kill(self, moment):
-        self.channels.kills.append(moment.timestamp())
+        self.channels.killed(moment, self.status())
         self.guard.kill()
         self.guard.wait()
         self.said["kills"] += 1
