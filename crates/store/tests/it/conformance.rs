@@ -448,6 +448,36 @@ fn what_is_old_goes_but_no_ban_in_force() {
 }
 
 #[test]
+fn what_was_erased_leaves_little_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("state"), options()).unwrap();
+    for n in 0..400u64 {
+        let entry = samples::alert(n);
+        let Entry::Alert(mut alert) = entry else {
+            unreachable!("a sample alert is an alert")
+        };
+        alert.message = "x".repeat(6_000);
+        store.append(&[Entry::Alert(alert)], at(n)).unwrap();
+        // As retention does: a few at a time, soon after.
+        if n % 20 == 19 {
+            store.erase_older(Duration::ZERO, at(n)).unwrap();
+        }
+    }
+    assert!(store.verify(&mut quiet).unwrap().erased >= 390);
+    drop(store);
+    let db = rusqlite::Connection::open(dir.path().join("state/ledger.db")).unwrap();
+    let (pages, rows): (i64, i64) = db
+        .query_row(
+            "SELECT (SELECT count(*) FROM dbstat WHERE name = 'entry'),
+                    (SELECT count(*) FROM entry)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert!(pages * 6 < rows, "{pages} pages for {rows} rows");
+}
+
+#[test]
 fn erased_payloads_are_gone_and_every_proof_still_holds() {
     let (dir, mut store) = filled(300);
     let before = (store.entry(14).unwrap(), store.checkpoint().unwrap());
