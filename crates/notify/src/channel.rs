@@ -239,18 +239,23 @@ impl Channel {
             Err(e) => return lock(&self.outbox).save_failed(&e.to_string()),
         };
         // New files first: what was merged must not be nowhere in between.
-        let unsaved = lock(&self.outbox).unsaved();
-        for (number, message) in unsaved {
+        let work = lock(&self.outbox).to_keep();
+        let mut whole = true;
+        for (number, message) in work.unsaved {
             let saved = folder.save_message(number, &message);
+            whole &= saved.is_ok();
             let mut outbox = lock(&self.outbox);
             match saved {
                 Ok(()) => outbox.saved(number),
                 Err(e) => outbox.save_failed(&e.to_string()),
             }
         }
-        let gone = lock(&self.outbox).take_gone();
-        for number in gone {
-            folder.remove_message(number);
+        if whole {
+            for number in work.gone {
+                folder.remove_message(number);
+            }
+        } else {
+            lock(&self.outbox).not_removed(work.gone);
         }
         let mut held = lock(&self.held);
         if !std::mem::take(&mut held.changed) {

@@ -78,6 +78,15 @@ pub(crate) struct Outbox {
     pub(crate) counters: Counters,
 }
 
+/// What the disk lacks, and what it has too much once it lacks nothing.
+#[derive(Debug)]
+pub(crate) struct ToKeep {
+    /// Messages with their numbers.
+    pub(crate) unsaved: Vec<(u64, Arc<Message>)>,
+    /// Files to remove when all of the unsaved are on disk.
+    pub(crate) gone: Vec<u64>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Retry {
     from: Timestamp,
@@ -202,12 +211,21 @@ impl Outbox {
 
     //--- the disk's side
 
-    /// Messages that are not on disk, with their numbers.
-    pub(crate) fn unsaved(&self) -> Vec<(u64, Arc<Message>)> {
+    /// Both in one look: a message that takes the place of others later is not among the unsaved,
+    /// so the files of those others must not be among the gone.
+    pub(crate) fn to_keep(&mut self) -> ToKeep {
         let unsaved = self.items.iter().filter(|item| !item.saved);
-        unsaved
-            .map(|item| (item.number, Arc::clone(&item.message)))
-            .collect()
+        ToKeep {
+            unsaved: unsaved
+                .map(|item| (item.number, Arc::clone(&item.message)))
+                .collect(),
+            gone: std::mem::take(&mut self.gone),
+        }
+    }
+
+    /// What takes the place of these could not be saved: they go another time.
+    pub(crate) fn not_removed(&mut self, gone: Vec<u64>) {
+        self.gone.extend(gone);
     }
 
     /// The message is on disk now. If it went in the meantime, its file is among the gone.
@@ -221,11 +239,6 @@ impl Outbox {
 
     pub(crate) fn save_failed(&mut self, why: &str) {
         self.counters.disk_error = Some(crate::text::harmless(why, ERROR_CHARS_MAX));
-    }
-
-    /// Files to remove.
-    pub(crate) fn take_gone(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.gone)
     }
 
     /// Messages that wait, and how many incidents they speak of.
@@ -465,14 +478,42 @@ mod tests {
         let mut outbox = outbox();
         outbox.restore(7, news(0));
         outbox.push(news(1));
-        let unsaved: Vec<u64> = outbox.unsaved().iter().map(|(n, _)| *n).collect();
+        let unsaved: Vec<u64> = outbox.to_keep().unsaved.iter().map(|(n, _)| *n).collect();
         assert_eq!(unsaved, [8]);
         let (number, _) = outbox.next(at(0)).unwrap();
         outbox.sent(number, at(0));
-        assert_eq!(outbox.take_gone(), [7]);
+        assert_eq!(outbox.to_keep().gone, [7]);
         let (number, _) = outbox.next(at(0)).unwrap();
         outbox.sent(number, at(0));
         outbox.saved(8);
-        assert_eq!(outbox.take_gone(), [8], "saved after it went");
+        assert_eq!(outbox.to_keep().gone, [8], "saved after it went");
+    }
+
+    #[test]
+    fn what_is_merged_while_the_disk_is_busy_keeps_its_files() {
+        let mut outbox = outbox();
+        outbox.restore(1, news(1));
+        outbox.restore(2, news(2));
+        outbox.push(news(3));
+        let work = outbox.to_keep();
+        let (number, _) = outbox.next(at(0)).unwrap();
+        outbox.failed(number, &Failure::passing("refused"), at(0), 250);
+        let (merged, message) = outbox.next(at(2)).unwrap();
+        assert_eq!(message.alerts, 3);
+        outbox.saved(3);
+        assert!(
+            work.gone.is_empty(),
+            "{:?}: nothing else tells of it",
+            work.gone
+        );
+        let work = outbox.to_keep();
+        assert_eq!(
+            work.unsaved.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+            [merged]
+        );
+        assert_eq!(work.gone, [2, 1, 3]);
+        // A full disk.
+        outbox.not_removed(work.gone);
+        assert_eq!(outbox.to_keep().gone, [2, 1, 3]);
     }
 }
