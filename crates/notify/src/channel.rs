@@ -239,7 +239,7 @@ impl Channel {
             Err(e) => return lock(&self.outbox).save_failed(&e.to_string()),
         };
         // New files first: what was merged must not be nowhere in between.
-        let work = lock(&self.outbox).to_keep();
+        let work = lock(&self.outbox).take_unkept();
         let mut whole = true;
         for (number, message) in work.unsaved {
             let saved = folder.save_message(number, &message);

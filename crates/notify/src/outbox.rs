@@ -213,7 +213,7 @@ impl Outbox {
 
     /// Both in one look: a message that takes the place of others later is not among the unsaved,
     /// so the files of those others must not be among the gone.
-    pub(crate) fn to_keep(&mut self) -> ToKeep {
+    pub(crate) fn take_unkept(&mut self) -> ToKeep {
         let unsaved = self.items.iter().filter(|item| !item.saved);
         ToKeep {
             unsaved: unsaved
@@ -478,15 +478,20 @@ mod tests {
         let mut outbox = outbox();
         outbox.restore(7, news(0));
         outbox.push(news(1));
-        let unsaved: Vec<u64> = outbox.to_keep().unsaved.iter().map(|(n, _)| *n).collect();
+        let unsaved: Vec<u64> = outbox
+            .take_unkept()
+            .unsaved
+            .iter()
+            .map(|(n, _)| *n)
+            .collect();
         assert_eq!(unsaved, [8]);
         let (number, _) = outbox.next(at(0)).unwrap();
         outbox.sent(number, at(0));
-        assert_eq!(outbox.to_keep().gone, [7]);
+        assert_eq!(outbox.take_unkept().gone, [7]);
         let (number, _) = outbox.next(at(0)).unwrap();
         outbox.sent(number, at(0));
         outbox.saved(8);
-        assert_eq!(outbox.to_keep().gone, [8], "saved after it went");
+        assert_eq!(outbox.take_unkept().gone, [8], "saved after it went");
     }
 
     #[test]
@@ -495,7 +500,7 @@ mod tests {
         outbox.restore(1, news(1));
         outbox.restore(2, news(2));
         outbox.push(news(3));
-        let work = outbox.to_keep();
+        let work = outbox.take_unkept();
         let (number, _) = outbox.next(at(0)).unwrap();
         outbox.failed(number, &Failure::passing("refused"), at(0), 250);
         let (merged, message) = outbox.next(at(2)).unwrap();
@@ -506,7 +511,7 @@ mod tests {
             "{:?}: nothing else tells of it",
             work.gone
         );
-        let work = outbox.to_keep();
+        let work = outbox.take_unkept();
         assert_eq!(
             work.unsaved.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
             [merged]
@@ -514,6 +519,6 @@ mod tests {
         assert_eq!(work.gone, [2, 1, 3]);
         // A full disk.
         outbox.not_removed(work.gone);
-        assert_eq!(outbox.to_keep().gone, [2, 1, 3]);
+        assert_eq!(outbox.take_unkept().gone, [2, 1, 3]);
     }
 }
