@@ -306,12 +306,100 @@ pub(crate) enum RulesCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Run each technology's sample log and hold the alerts against what it must give.
-    Test {
-        /// A rules folder instead of the built-in rules.
-        #[arg(value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
+    /// Run each technology's sample log and hold the alerts against what it must give; or run
+    /// the tests of CrowdSec, fail2ban or Sigma content.
+    Test(RulesTestArgs),
+}
+
+/// Without a flag: the rules' own samples. Each flag runs the tests of another kind of content.
+#[derive(Args, Debug)]
+pub(crate) struct RulesTestArgs {
+    /// A rules folder instead of the built-in rules, with a sample log for each technology.
+    #[arg(value_name = "DIR", conflicts_with_all = ["hubtest", "fail2ban", "sigma"])]
+    pub(crate) dir: Option<PathBuf>,
+    /// Run hub tests: config.yaml, a log, parser.assert and scenario.assert in a folder each.
+    #[arg(long, requires_all = ["hub", "tests"], conflicts_with_all = ["fail2ban", "sigma"])]
+    pub(crate) hubtest: bool,
+    /// The hub: parsers/, scenarios/, postoverflows/ with the items that tests name.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "hubtest",
+        help_heading = "Hub tests"
+    )]
+    pub(crate) hub: Option<PathBuf>,
+    /// The hub tests: a folder of test folders, or one test's own folder.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "hubtest",
+        help_heading = "Hub tests"
+    )]
+    pub(crate) tests: Option<PathBuf>,
+    /// Where the lists and databases lie that items name by source_url; the address' path is the
+    /// path in here.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "hubtest",
+        help_heading = "Hub tests"
+    )]
+    pub(crate) data: Option<PathBuf>,
+    /// Files of grok patterns, instead of the built-in ones of the same names.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "hubtest",
+        help_heading = "Hub tests"
+    )]
+    pub(crate) patterns: Option<PathBuf>,
+    /// Only the test of this name, with every failed assertion; may be given again.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "hubtest",
+        help_heading = "Hub tests"
+    )]
+    pub(crate) only: Vec<String>,
+    /// Run fail2ban's filters over sample logs whose lines say what each filter must make of
+    /// them (failJSON).
+    #[arg(long, requires_all = ["filters", "logs"], conflicts_with = "sigma")]
+    pub(crate) fail2ban: bool,
+    /// The folder that holds filter.d/, or the filters themselves.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "fail2ban",
+        help_heading = "fail2ban tests"
+    )]
+    pub(crate) filters: Option<PathBuf>,
+    /// The sample logs, named as the filters.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "fail2ban",
+        help_heading = "fail2ban tests"
+    )]
+    pub(crate) logs: Option<PathBuf>,
+    /// Run the Sigma rules in this folder over the events of --events.
+    #[arg(long, value_name = "DIR", requires = "events")]
+    pub(crate) sigma: Option<PathBuf>,
+    /// The events, with what each rule must match.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "sigma",
+        help_heading = "Sigma tests"
+    )]
+    pub(crate) events: Option<PathBuf>,
+    /// Names of fields and log sources in the events, where they are not the rules' own.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "sigma",
+        help_heading = "Sigma tests"
+    )]
+    pub(crate) mapping: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

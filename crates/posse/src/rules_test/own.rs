@@ -1,4 +1,4 @@
-//! `posse rules test`: each technology's sample log against the alerts it must give, and no other.
+//! The rules' own samples: each technology's log against the alerts it must give, and no other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
