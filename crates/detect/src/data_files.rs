@@ -25,7 +25,7 @@ pub struct DataSpec {
     pub dest_file: Located<String>,
     #[serde(default, rename = "type")]
     pub kind: Option<Located<String>>,
-    /// Where it comes from. Fetching is not this program's job while rules load.
+    /// Where it comes from. Loading rules fetches nothing; importing them does.
     #[serde(default)]
     pub source_url: Option<String>,
     // How upstream caches regex results; here every lookup is linear and needs no cache.
@@ -46,18 +46,28 @@ struct Uses {
     data: Option<Vec<DataSpec>>,
 }
 
+/// The data files that the rules of one file ask for. Mistakes are reported by whoever loads the
+/// rule itself.
+pub fn wanted(file: &RuleFile) -> Vec<DataSpec> {
+    if !file.text.contains("dest_file") {
+        return Vec::new();
+    }
+    yaml::documents::<Uses>(file)
+        .into_iter()
+        .flatten()
+        .flat_map(|document| document.value.data.into_iter().flatten())
+        .collect()
+}
+
 /// Compiles `data` as the rules in `files` declare it.
 pub fn load(files: &[RuleFile], data: &[DataFile], found: &mut Vec<Diagnostic>) -> DataFiles {
     let given: BTreeMap<&str, &DataFile> = data.iter().map(|d| (d.name.as_str(), d)).collect();
     let mut wanted: BTreeMap<String, (&RuleFile, DataSpec)> = BTreeMap::new();
-    for file in files.iter().filter(|f| f.text.contains("dest_file")) {
-        // Mistakes are reported by whoever loads the rule itself.
-        for document in yaml::documents::<Uses>(file).into_iter().flatten() {
-            for spec in document.value.data.into_iter().flatten() {
-                wanted
-                    .entry(spec.dest_file.value.clone())
-                    .or_insert((file, spec));
-            }
+    for file in files {
+        for spec in self::wanted(file) {
+            wanted
+                .entry(spec.dest_file.value.clone())
+                .or_insert((file, spec));
         }
     }
     let mut loaded = DataFiles::default();
@@ -70,11 +80,14 @@ pub fn load(files: &[RuleFile], data: &[DataFile], found: &mut Vec<Diagnostic>) 
             }
             // A database is read by enrichment, which says itself when it has none.
             None if name.ends_with(".mmdb") => {}
-            None => found.push(spec.dest_file.warning(
-                file,
-                format!("the data file {name} is not there; the rule sees it as empty"),
-                "put it into a `data` folder beside the rules".to_owned(),
-            )),
+            None => found.push(
+                spec.dest_file.warning(
+                    file,
+                    format!("the data file {name} is not there; the rule sees it as empty"),
+                    "put it into a `data` folder beside the rules; `posse rules import` brings it"
+                        .to_owned(),
+                ),
+            ),
         }
     }
     for (name, bytes) in given {
@@ -131,9 +144,10 @@ fn numbered(file: &DataFile) -> impl Iterator<Item = (u32, String)> {
         .map(|(n, line)| (n, line.into_owned()))
 }
 
+/// A warning: such lists come from others, and the lines that can be read still count.
 fn mistake(file: &DataFile, line: u32, message: String, fix: &str) -> Diagnostic {
     Diagnostic {
-        severity: Severity::Error,
+        severity: Severity::Warning,
         file: file.name.clone(),
         line,
         column: 1,

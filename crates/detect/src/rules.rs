@@ -24,9 +24,11 @@ pub enum RuleKind {
     Scenario,
     /// Grok patterns, one `NAME expression` a line.
     Patterns,
+    /// What alerts tell besides their lines: `context: {key: [expression]}`.
+    Context,
     /// A list that rules read by its file name.
     Data,
-    /// Nothing this room knows (collections, contexts, notes, logs).
+    /// Nothing this room knows (collections, notes, logs).
     Other,
 }
 
@@ -47,21 +49,26 @@ impl RuleFile {
         let mut folders: Vec<&str> = self.path.split(['/', '\\']).collect();
         folders.pop();
         let yaml = self.path.ends_with(".yaml") || self.path.ends_with(".yml");
-        let is_in = |name: &str| folders.contains(&name);
-        let stage = folders.iter().rev().find(|name| is_stage(name));
-        // The innermost folder decides, so that `…/scenarios/rules/s01-parse/x.yaml` is a parser.
-        match stage {
-            Some(stage) if yaml && is_in("postoverflows") => RuleKind::Postoverflow {
-                stage: (*stage).to_owned(),
-            },
-            Some(stage) if yaml => RuleKind::Parser {
-                stage: (*stage).to_owned(),
-            },
-            _ if is_in("patterns") => RuleKind::Patterns,
-            _ if is_in("data") => RuleKind::Data,
-            _ if yaml && is_in("scenarios") => RuleKind::Scenario,
-            _ => RuleKind::Other,
+        // The innermost folder with a meaning decides: what lies further out (`/data/guard/…`) is
+        // the user's own affair.
+        for folder in folders.iter().rev() {
+            match *folder {
+                "patterns" => return RuleKind::Patterns,
+                "data" => return RuleKind::Data,
+                "scenarios" if yaml => return RuleKind::Scenario,
+                "contexts" if yaml => return RuleKind::Context,
+                stage if yaml && is_stage(stage) => {
+                    let stage = stage.to_owned();
+                    return if folders.contains(&"postoverflows") {
+                        RuleKind::Postoverflow { stage }
+                    } else {
+                        RuleKind::Parser { stage }
+                    };
+                }
+                _ => {}
+            }
         }
+        RuleKind::Other
     }
 }
 
@@ -98,7 +105,10 @@ mod tests {
         assert_eq!(kind("rules/ssh/scenarios/bf.yaml"), RuleKind::Scenario);
         assert_eq!(kind("rules/common/patterns/linux"), RuleKind::Patterns);
         assert_eq!(kind("rules/web/data/bad_agents.txt"), RuleKind::Data);
+        assert_eq!(kind("contexts/me/x.yaml"), RuleKind::Context);
         assert_eq!(kind("collections/me/x.yaml"), RuleKind::Other);
+        assert_eq!(kind("/data/mine/scenarios/x.yaml"), RuleKind::Scenario);
+        assert_eq!(kind("/home/patterns/s01-parse/x.yaml"), parser("s01-parse"));
         assert_eq!(kind("parsers/s01-parse/me/README.md"), RuleKind::Other);
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Prefix, parse_duration};
 
+use crate::config::IMPORTED_RULES;
+
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
 #[derive(Debug, Parser)]
 #[command(name = "posse", version, max_term_width = 100)]
@@ -280,11 +282,82 @@ pub(crate) enum LedgerCommand {
     },
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// A checkout of the CrowdSec hub, or an installed /etc/crowdsec.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The rules folder to put it into.
+    #[arg(long, value_name = "FOLDER", default_value = IMPORTED_RULES)]
+    pub(crate) into: PathBuf,
+    /// Enable only these: collections with all that they list, or single items
+    /// [default: what is enabled in an installation, all of a checkout].
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    pub(crate) enable: Vec<String>,
+    /// Enable everything that runs.
+    #[arg(long, conflicts_with = "enable")]
+    pub(crate) all: bool,
+    /// A folder with the data files that rules name by URL, under the URL's path below its host.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mirror: Option<PathBuf>,
+    /// A folder of grok pattern files, if DIR has none.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) patterns: Option<PathBuf>,
+    /// Fetch the data files that are neither in the mirror nor on this machine
+    /// [default without --mirror].
+    #[arg(long, conflicts_with = "no_fetch")]
+    pub(crate) fetch: bool,
+    /// Never use the network.
+    #[arg(long)]
+    pub(crate) no_fetch: bool,
+    /// Print JSON, one item a line and the totals last.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RefreshArgs {
+    /// The rules folder that the content was imported into.
+    #[arg(long, value_name = "FOLDER", default_value = IMPORTED_RULES)]
+    pub(crate) into: PathBuf,
+    /// Take data files from this folder instead of the network.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mirror: Option<PathBuf>,
+    /// Print JSON, one item a line and the totals last.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EnableArgs {
+    /// Collections or items, as the import lists them.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// The rules folder that the content was imported into.
+    #[arg(long, value_name = "FOLDER", default_value = IMPORTED_RULES)]
+    pub(crate) into: PathBuf,
+    /// Take data files from this folder instead of the network.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mirror: Option<PathBuf>,
+    /// Print JSON, one item a line and the totals last.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
+    /// Take detection content over as it is: CrowdSec's hub or installation. Says of each item
+    /// whether it runs, and why not.
+    Import(ImportArgs),
+    /// Bring imported content and its data files up to date.
+    Refresh(RefreshArgs),
+    /// Enable more of what was imported.
+    Enable(EnableArgs),
+    /// Disable some of what was imported.
+    Disable(EnableArgs),
     /// List parsers and scenarios.
     List {
-        /// A rules folder instead of the built-in rules.
+        /// A rules folder instead of what the guard runs.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
         /// Print JSON.

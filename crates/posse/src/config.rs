@@ -18,6 +18,8 @@ use crate::guard::{Silence, VitalsConfig};
 
 /// Where the configuration is looked for when none is named.
 pub(crate) const DEFAULT_PATH: &str = "/etc/posse/posse.toml";
+/// Where `posse rules import` puts what it brings, unless told otherwise.
+pub(crate) const IMPORTED_RULES: &str = "/etc/posse/rules.d";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The whole file. A missing key has the value of [`Config::default`].
@@ -72,7 +74,7 @@ enum Start {
 pub(crate) struct RulesConfig {
     /// Use the rules that come with the program.
     pub(crate) built_in: bool,
-    /// Further rule folders.
+    /// Further rule folders; absent: [`IMPORTED_RULES`], if it exists.
     pub(crate) folders: Vec<PathBuf>,
 }
 
@@ -80,7 +82,10 @@ impl Default for RulesConfig {
     fn default() -> Self {
         Self {
             built_in: true,
-            folders: Vec::new(),
+            folders: Some(PathBuf::from(IMPORTED_RULES))
+                .filter(|f| f.is_dir())
+                .into_iter()
+                .collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use detect::engine::{DataFile, Rules};
-use detect::rules::RuleFile;
+use detect::rules::{RuleFile, RuleKind};
 use model::{Diagnostic, Severity, limits};
 
 use crate::config::RulesConfig;
@@ -56,6 +56,11 @@ pub(crate) fn files_of(folder: Option<&Path>) -> Result<Vec<RuleFile>> {
     }
 }
 
+/// Whether a rule's file came with the program.
+pub(crate) fn is_built_in(file: &str) -> bool {
+    BUILT_IN.iter().any(|(path, _)| *path == file)
+}
+
 fn built_in() -> impl Iterator<Item = RuleFile> {
     BUILT_IN
         .iter()
@@ -72,9 +77,13 @@ fn compile(files: Vec<RuleFile>) -> Content {
 pub(crate) fn data_of(files: &[RuleFile]) -> Vec<DataFile> {
     files
         .iter()
-        .filter(|f| f.path.split('/').any(|part| part == "data"))
+        .filter(|f| f.kind() == RuleKind::Data)
         .map(|f| DataFile {
-            name: f.name().to_owned(),
+            name: f
+                .path
+                .rsplit_once("/data/")
+                .map_or_else(|| f.name(), |(_, name)| name)
+                .to_owned(),
             bytes: f.text.clone().into_bytes(),
         })
         .collect()
@@ -87,6 +96,10 @@ fn read_folder(folder: &Path) -> Result<Vec<RuleFile>> {
     paths.sort();
     let mut files = Vec::with_capacity(paths.len());
     for path in paths {
+        // A database of places is read by what knows its format, not as a text.
+        if path.extension().is_some_and(|e| e == "mmdb") {
+            continue;
+        }
         let size = fs::metadata(&path)
             .with_context(|| format!("cannot read {}", path.display()))?
             .len();

@@ -14,6 +14,7 @@ mod exit;
 mod facts;
 mod feed;
 mod guard;
+mod import;
 mod ledger_command;
 mod manual;
 mod operator;

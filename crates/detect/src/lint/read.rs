@@ -242,7 +242,10 @@ impl RuleKindOrder {
             RuleKind::Patterns => Some(Self::Patterns(name, path)),
             RuleKind::Parser { stage } => Some(Self::Parser(stage, name, path)),
             RuleKind::Scenario => Some(Self::Scenario(path)),
-            RuleKind::Postoverflow { .. } | RuleKind::Data | RuleKind::Other => None,
+            RuleKind::Postoverflow { .. }
+            | RuleKind::Context
+            | RuleKind::Data
+            | RuleKind::Other => None,
         }
     }
 }

@@ -18,6 +18,7 @@ mod guard;
 mod kernel;
 mod package;
 mod replay;
+mod rules_import;
 mod rules_lint;
 mod sandbox;
 mod sources;
