@@ -9,17 +9,23 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use model::{Alert, Diagnostic, Record, SourceInfo, Timestamp, limits};
 use sha2::{Digest as _, Sha256};
 
-pub use crate::rules::RuleFile;
 use crate::{
+    ahead::Finding,
     buckets::{self, Arrival, Buckets, Context, Dating, Full, LineRef, Lines, Saved, Scenario},
     data_files,
     enrich::Enrich,
     event::{Event, FieldMap, TimeMode},
+    explain::{self, Account, Explainer, OverflowEnd},
     expr::Services,
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
+    patterns::Library,
     prefilter::Prefilter,
     rules::RuleKind,
     symbols::Symbols,
+};
+pub use crate::{
+    ahead::{Ahead, Reader},
+    rules::RuleFile,
 };
 
 /// A data file that rules name (`File`, `RegexpInFile`, `LookupFile`), read by the caller.
@@ -133,6 +139,11 @@ impl fmt::Debug for Rules {
             .field("entries", &self.entries)
             .finish_non_exhaustive()
     }
+}
+
+/// The grok patterns that the rules in `files` see, for [`Engine::explain`].
+pub fn grok_patterns(files: &[RuleFile]) -> Library {
+    Parsers::build_with_patterns(files, &mut Symbols::default(), &mut Vec::new()).1
 }
 
 /// The order of the files does not count: a folder read in another order is the same rules.
@@ -354,6 +365,36 @@ impl Engine {
         self.take(record, source, clock, alerts, trace)
     }
 
+    /// Like [`Engine::observe`], and tells what became of the line and why. `patterns` are those of
+    /// [`grok_patterns`].
+    pub fn explain(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        patterns: &Library,
+        alerts: &mut Vec<Alert>,
+    ) -> (Outcome, Account) {
+        self.stats.lines += 1;
+        let Self {
+            prefilter,
+            parsers,
+            symbols,
+            ..
+        } = self;
+        let passes = prefilter.may_matter(record.text, &source.labels, parsers, symbols);
+        self.begin(record, source, clock);
+        let mut explainer = Explainer::new(patterns, &self.symbols, &self.event);
+        let outcome = self.take(record, source, clock, alerts, &mut explainer);
+        let mut account = explainer.account;
+        account.prefilter_skips = !passes;
+        account.time = self.event.marshaled_time;
+        if account.fields.is_empty() {
+            account.fields = explain::fields(&self.event, &self.symbols);
+        }
+        (outcome, account)
+    }
+
     fn take(
         &mut self,
         record: &Record<'_>,
@@ -370,16 +411,9 @@ impl Engine {
             symbols,
             ..
         } = self;
-        match parsers.run(event, services, symbols, trace) {
-            ParseOutcome::Parsed => {}
-            ParseOutcome::Dropped => {
-                self.stats.unparsed += 1;
-                return Outcome::Unparsed;
-            }
-            ParseOutcome::Whitelisted => {
-                self.stats.whitelisted += 1;
-                return Outcome::Whitelisted;
-            }
+        let outcome = parsers.run(event, services, symbols, trace);
+        if outcome != ParseOutcome::Parsed {
+            return self.left_out(outcome);
         }
         self.count(record, source, clock, alerts, trace)
     }
@@ -416,6 +450,10 @@ impl Engine {
             dating,
             depth: 0,
         };
+        let looks = trace.wants_scenarios().then(|| {
+            self.buckets
+                .before(&self.event, &self.symbols, &self.services, dating)
+        });
         let mut cx = Context::new(
             &mut self.event,
             &mut self.symbols,
@@ -423,30 +461,75 @@ impl Engine {
             &mut self.stats,
         );
         let poured = self.buckets.pour(&mut cx, &arrival, &mut self.full);
+        if let Some(looks) = looks {
+            let found = self.buckets.after(looks, &self.full, time);
+            trace.scenarios(found, &self.event, &self.symbols);
+        }
         self.settle(alerts, trace);
         Outcome::Parsed { poured }
     }
 
     /// Makes the event of a new line.
     pub(crate) fn begin(&mut self, record: &Record<'_>, source: &SourceInfo, clock: Clock) {
-        let text = std::str::from_utf8(record.text)
-            .map_or_else(|_| String::from_utf8_lossy(record.text), Cow::Borrowed);
-        if matches!(text, Cow::Owned(_)) {
-            self.stats.invalid_utf8 += 1;
+        let wording = begin(&mut self.event, &mut self.symbols, record, source, clock);
+        self.stats.invalid_utf8 += u64::from(wording == Wording::Lossy);
+        self.services.now = self.event.time;
+    }
+
+    /// Makes ready to read lines of `source` on another thread.
+    pub fn reader(&mut self, source: &SourceInfo) -> Reader {
+        for key in source.labels.keys() {
+            self.symbols.intern_bounded(key, limits::SYMBOLS_MAX);
         }
-        let event = &mut self.event;
-        event.reset(&text);
-        (event.mode, event.time) = match clock {
-            Clock::CatchUp { now } | Clock::Live { now } => (TimeMode::Live, now),
-            Clock::Recording => (TimeMode::Recording, record.meta.received),
-        };
-        self.services.now = event.time;
-        event.source_name = event.write(&source.name);
-        event.module = event.write(&source.module);
-        for (key, value) in &source.labels {
-            if let Some(sym) = self.symbols.intern_bounded(key, limits::SYMBOLS_MAX) {
-                event.set_field(FieldMap::Labels, sym, value);
+        let Self {
+            prefilter,
+            parsers,
+            symbols,
+            ..
+        } = self;
+        // Its gate is worked out once, not by every reader.
+        prefilter.may_matter(b"", &source.labels, parsers, symbols);
+        let parts = (self.parsers.twin(), self.prefilter.twin());
+        Reader::new(parts, self.services.twin(), self.symbols.clone())
+    }
+
+    /// Like [`Engine::observe`] for a line that a [`Reader`] has read: the same effect, with less
+    /// left to do. Lines must come in their order.
+    pub fn observe_ahead(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        ahead: &mut Ahead,
+        alerts: &mut Vec<Alert>,
+    ) -> Outcome {
+        self.stats.lines += 1;
+        let outcome = match ahead.finding() {
+            Finding::Skipped => {
+                self.stats.skipped += 1;
+                return Outcome::Skipped;
             }
+            Finding::InOrder => return self.take(record, source, clock, alerts, &mut NoTrace),
+            Finding::Read(outcome, wording) => {
+                self.stats.invalid_utf8 += u64::from(wording == Wording::Lossy);
+                outcome
+            }
+        };
+        ahead.swap_event(&mut self.event);
+        self.services.now = received(record, clock).1;
+        match outcome {
+            ParseOutcome::Parsed => self.count(record, source, clock, alerts, &mut NoTrace),
+            ParseOutcome::Dropped | ParseOutcome::Whitelisted => self.left_out(outcome),
+        }
+    }
+
+    fn left_out(&mut self, outcome: ParseOutcome) -> Outcome {
+        if outcome == ParseOutcome::Whitelisted {
+            self.stats.whitelisted += 1;
+            Outcome::Whitelisted
+        } else {
+            self.stats.unparsed += 1;
+            Outcome::Unparsed
         }
     }
 
@@ -477,7 +560,16 @@ impl Engine {
             stats,
             ..
         } = self;
+        if let Some(scenario) = buckets.scenarios().get(full.scenario as usize) {
+            trace.ran_over(&scenario.name, full.total);
+        }
+        let filtered = stats.overflows_filtered;
         if !buckets.is_heard(full, services, symbols, stats) {
+            trace.ended(if stats.overflows_filtered > filtered {
+                OverflowEnd::FilteredOut
+            } else {
+                OverflowEnd::Silenced
+            });
             return;
         }
         let lines = if self.parsers.judges_overflows() {
@@ -487,6 +579,7 @@ impl Engine {
         };
         let Some(overflow) = buckets.overflow(full, symbols, lines) else {
             stats.overflows_sourceless += 1;
+            trace.ended(OverflowEnd::NoSource);
             return;
         };
         let event = &mut self.overflow_event;
@@ -499,6 +592,9 @@ impl Engine {
         trace.overflow(event);
         if event.overflow.as_ref().is_none_or(|o| o.whitelisted) {
             stats.overflows_whitelisted += u64::from(event.overflow.is_some());
+            let reason = event.overflow.as_ref().map(|o| o.whitelist_reason.clone());
+            let reason = reason.unwrap_or_default();
+            trace.ended(OverflowEnd::Whitelisted { reason });
             return;
         }
         let reprocess = event.overflow.as_ref().is_some_and(|o| o.reprocess);
@@ -584,6 +680,11 @@ impl Engine {
         &self.entries
     }
 
+    /// The names of fields as of now, for [`Reader::learn`].
+    pub fn names(&self) -> Symbols {
+        self.symbols.clone()
+    }
+
     /// The names of fields, for a [`Trace`] that wants to read them.
     pub const fn symbols(&self) -> &Symbols {
         &self.symbols
@@ -596,6 +697,46 @@ impl Engine {
 
     pub const fn options(&self) -> &EngineOptions {
         &self.options
+    }
+}
+
+/// How the bytes of a line became text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wording {
+    Exact,
+    /// They were not UTF-8.
+    Lossy,
+}
+
+/// Makes `event` that of a new line.
+pub(crate) fn begin(
+    event: &mut Event,
+    symbols: &mut Symbols,
+    record: &Record<'_>,
+    source: &SourceInfo,
+    clock: Clock,
+) -> Wording {
+    let text = std::str::from_utf8(record.text)
+        .map_or_else(|_| String::from_utf8_lossy(record.text), Cow::Borrowed);
+    event.reset(&text);
+    (event.mode, event.time) = received(record, clock);
+    event.source_name = event.write(&source.name);
+    event.module = event.write(&source.module);
+    for (key, value) in &source.labels {
+        if let Some(sym) = symbols.intern_bounded(key, limits::SYMBOLS_MAX) {
+            event.set_field(FieldMap::Labels, sym, value);
+        }
+    }
+    match text {
+        Cow::Borrowed(_) => Wording::Exact,
+        Cow::Owned(_) => Wording::Lossy,
+    }
+}
+
+const fn received(record: &Record<'_>, clock: Clock) -> (TimeMode, Timestamp) {
+    match clock {
+        Clock::CatchUp { now } | Clock::Live { now } => (TimeMode::Live, now),
+        Clock::Recording => (TimeMode::Recording, record.meta.received),
     }
 }
 

@@ -17,12 +17,14 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod ahead;
 mod buckets;
 pub mod data_files;
 pub mod dates;
 pub mod engine;
 pub mod enrich;
 pub mod event;
+pub mod explain;
 pub mod expr;
 mod flow;
 pub mod grok;
@@ -34,6 +36,7 @@ pub mod overflow;
 pub mod parse;
 pub mod patterns;
 pub mod prefilter;
+mod reach;
 pub mod regex_syntax;
 pub mod rules;
 mod scan;

@@ -44,6 +44,8 @@ pub struct Node {
 
 pub struct GrokStep {
     pub grok: Grok,
+    /// What it was compiled from, for explanations.
+    pub pattern: Box<str>,
     pub input: Input,
     pub statics: Vec<Static>,
     /// Index of its cache among all groks.
@@ -318,6 +320,10 @@ impl Compiler<'_> {
         let input = self.input(file, spec);
         let given =
             |text: &Option<Located<String>>| text.as_ref().filter(|t| !t.value.is_empty()).cloned();
+        let pattern = match (&spec.name, &spec.pattern) {
+            (Some(name), _) if !name.value.is_empty() => format!("%{{{}}}", name.value).into(),
+            (_, pattern) => pattern.as_ref().map_or("", |p| p.value.as_str()).into(),
+        };
         let compiled = match (given(&spec.name), given(&spec.pattern)) {
             (Some(name), None) => self.named(file, &name),
             (None, Some(pattern)) => {
@@ -342,6 +348,7 @@ impl Compiler<'_> {
         *self.groks += 1;
         Some(GrokStep {
             grok,
+            pattern,
             input: input?,
             statics,
             cache,

@@ -5,15 +5,17 @@
 //! [`Parsers`] owns the compiled nodes and the scratch memory; the event, the stash and the
 //! symbols belong to the engine. No IO, no clock: "now" comes in with [`Services`].
 
-use std::{cell::RefCell, collections::BTreeMap, mem};
+use std::{cell::RefCell, collections::BTreeMap, mem, sync::Arc};
 
 use model::{Diagnostic, Scope};
 use regex_automata::util::primitives::NonMaxUsize;
 
 use crate::{
+    buckets::ScenarioAccount,
     dates,
     enrich::{self, Enrich, Names},
     event::{Event, FieldMap, Span},
+    explain::OverflowEnd,
     expr::{self, Effect, Env, Expr, Services, Value},
     grok::Cache,
     nodes::{
@@ -42,10 +44,48 @@ pub trait Trace {
     fn node(&mut self, _stage: &str, _node: &str, _event: &Event, _ok: bool) {}
     /// A bucket ran over, and its overflow passed the postoverflow stages.
     fn overflow(&mut self, _event: &Event) {}
+    /// Whether [`Trace::scenarios`] is worth its cost.
+    fn wants_scenarios(&self) -> bool {
+        false
+    }
+    /// The event was poured; what each scenario made of it.
+    fn scenarios(&mut self, _found: Vec<ScenarioAccount>, _event: &Event, _symbols: &Symbols) {}
+    /// A bucket ran over. Its overflow passes the postoverflow stages next, unless it ends before.
+    fn ran_over(&mut self, _scenario: &str, _events: u64) {}
+    /// What became of the overflow that was last told of.
+    fn ended(&mut self, _end: OverflowEnd) {}
     /// Whether every root node must be visited and reported.
     fn wants_nodes(&self) -> bool {
         true
     }
+    /// One step inside a node. Told only to who wants nodes.
+    fn step(&mut self, _step: Step<'_>, _env: &Env<'_>) {}
+}
+
+/// What happens inside a node, in its order. Nodes lie in nodes: what comes between a
+/// [`Step::Begin`] and its [`Step::End`] happens in that node.
+#[derive(Clone, Copy)]
+pub enum Step<'a> {
+    /// The node looks at the event.
+    Begin(&'a Node),
+    /// Its filter turned the event away.
+    FilterFalse(&'a Expr),
+    /// Its whitelist was asked.
+    Whitelist {
+        list: &'a Whitelist,
+        hit: bool,
+    },
+    /// Its grok read `input`; none when there was nothing to read.
+    Grok {
+        step: &'a GrokStep,
+        input: Option<Span>,
+        matched: bool,
+    },
+    /// It remembered something for later lines.
+    Stashed(&'a StashStep),
+    End {
+        taken: bool,
+    },
 }
 
 /// Watches nothing, at no cost.
@@ -84,10 +124,10 @@ pub(crate) struct Stage {
 
 /// All parsers, compiled.
 pub struct Parsers {
-    pub(crate) stages: Vec<Stage>,
-    postoverflows: Vec<Stage>,
-    entries: Vec<ParserEntry>,
-    facts: Option<Box<dyn Enrich + Send + Sync>>,
+    pub(crate) stages: Arc<[Stage]>,
+    postoverflows: Arc<[Stage]>,
+    entries: Arc<[ParserEntry]>,
+    facts: Option<Arc<dyn Enrich + Send + Sync>>,
     pub(crate) names: Names,
     desk: Scratch,
     stats: ParseStats,
@@ -109,6 +149,15 @@ impl Parsers {
         symbols: &mut Symbols,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
+        Self::build_with_patterns(files, symbols, diagnostics).0
+    }
+
+    /// The same, and the grok patterns as they were in the end.
+    pub(crate) fn build_with_patterns(
+        files: &[RuleFile],
+        symbols: &mut Symbols,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> (Self, Library) {
         let mut library = Library::standard();
         let mut ordered: Vec<&RuleFile> = files.iter().collect();
         ordered.sort_by(|a, b| (a.name(), &a.path).cmp(&(b.name(), &b.path)));
@@ -141,20 +190,36 @@ impl Parsers {
         let mut desk = Scratch::default();
         desk.caches.resize_with(groks, || None);
         let stats = ParseStats::default();
-        Self {
-            stages,
-            postoverflows,
-            entries,
+        let parsers = Self {
+            stages: stages.into(),
+            postoverflows: postoverflows.into(),
+            entries: entries.into(),
             facts: None,
             names,
             desk,
             stats,
+        };
+        (parsers, library)
+    }
+
+    /// The same parsers with scratch memory of their own, for another thread.
+    pub(crate) fn twin(&self) -> Self {
+        let mut desk = Scratch::default();
+        desk.caches.resize_with(self.desk.caches.len(), || None);
+        Self {
+            stages: Arc::clone(&self.stages),
+            postoverflows: Arc::clone(&self.postoverflows),
+            entries: Arc::clone(&self.entries),
+            facts: self.facts.clone(),
+            names: self.names,
+            desk,
+            stats: ParseStats::default(),
         }
     }
 
     /// Where facts about addresses come from.
     pub fn set_facts(&mut self, facts: Box<dyn Enrich + Send + Sync>) {
-        self.facts = Some(facts);
+        self.facts = Some(facts.into());
     }
 
     pub fn entries(&self) -> &[ParserEntry] {
@@ -162,7 +227,7 @@ impl Parsers {
     }
 
     /// Whether there are postoverflow parsers.
-    pub(crate) const fn judges_overflows(&self) -> bool {
+    pub(crate) fn judges_overflows(&self) -> bool {
         !self.postoverflows.is_empty()
     }
 
@@ -189,8 +254,9 @@ impl Parsers {
             facts: self.facts.as_deref(),
             stats: &mut self.stats,
             stages: self.stages.len(),
+            trace: trace.wants_nodes().then_some(trace),
         };
-        let whole = run.stages(&self.stages, trace);
+        let whole = run.stages(&self.stages);
         match whole {
             _ if !whole => ParseOutcome::Dropped,
             _ if event.whitelisted => ParseOutcome::Whitelisted,
@@ -217,8 +283,9 @@ impl Parsers {
             facts: self.facts.as_deref(),
             stats: &mut self.stats,
             stages: self.postoverflows.len(),
+            trace: trace.wants_nodes().then_some(trace),
         };
-        run.stages(&self.postoverflows, trace);
+        run.stages(&self.postoverflows);
         let listed = event.overflow.as_ref().is_some_and(|o| o.whitelisted);
         if listed {
             ParseOutcome::Whitelisted
@@ -280,6 +347,8 @@ struct Run<'r> {
     facts: Option<&'r (dyn Enrich + Send + Sync)>,
     stats: &'r mut ParseStats,
     stages: usize,
+    /// Only who wants to know of every node.
+    trace: Option<&'r mut dyn Trace>,
 }
 
 /// The text a value came to: in the event's arena already, or in the scratch.
@@ -289,14 +358,14 @@ enum Found {
 }
 
 impl Run<'_> {
-    fn stages(&mut self, stages: &[Stage], trace: &mut dyn Trace) -> bool {
-        let traced = trace.wants_nodes();
+    fn stages(&mut self, stages: &[Stage]) -> bool {
+        let traced = self.trace.is_some();
         for (number, stage) in stages.iter().enumerate() {
             if usize::from(self.event.stage) > number {
                 continue;
             }
             let taken = if traced {
-                self.stage_traced(number, stage, trace)
+                self.stage_traced(number, stage)
             } else {
                 self.stage(number, stage)
             };
@@ -312,19 +381,16 @@ impl Run<'_> {
         true
     }
 
-    fn stage_traced(
-        &mut self,
-        number: usize,
-        stage: &Stage,
-        trace: &mut dyn Trace,
-    ) -> Result<bool, Abort> {
+    fn stage_traced(&mut self, number: usize, stage: &Stage) -> Result<bool, Abort> {
         let mut any = false;
         for node in &stage.nodes {
             if usize::from(self.event.stage) != number {
                 break;
             }
             let taken = self.node(node)?;
-            trace.node(&stage.name, &node.name, self.event, taken);
+            if let Some(trace) = &mut self.trace {
+                trace.node(&stage.name, &node.name, self.event, taken);
+            }
             any |= taken;
             if taken && node.on_success == OnSuccess::NextStage {
                 break;
@@ -352,11 +418,27 @@ impl Run<'_> {
         Ok(any)
     }
 
+    #[inline]
+    fn tell(&mut self, step: Step<'_>) {
+        if let Some(trace) = &mut self.trace {
+            let env = Env::new(self.event, self.symbols, self.services, &self.desk.effects);
+            trace.step(step, &env);
+        }
+    }
+
     // Recursion is bounded by the nesting the YAML reader allows.
     fn node(&mut self, node: &Node) -> Result<bool, Abort> {
+        self.tell(Step::Begin(node));
+        let taken = self.node_told(node)?;
+        self.tell(Step::End { taken });
+        Ok(taken)
+    }
+
+    fn node_told(&mut self, node: &Node) -> Result<bool, Abort> {
         if let Some(filter) = &node.filter
             && !self.test(filter)
         {
+            self.tell(Step::FilterFalse(filter));
             return Ok(false);
         }
         let whitelisted = node.whitelist.as_ref().map(|list| self.whitelist(list));
@@ -435,11 +517,18 @@ impl Run<'_> {
             overflow.whitelisted = true;
             overflow.whitelist_reason.clone_from(&list.reason);
         }
+        self.tell(Step::Whitelist { list, hit });
         hit
     }
 
     fn grok(&mut self, step: &GrokStep) -> Result<bool, Abort> {
-        let Some(input) = self.grok_input(&step.input) else {
+        let found = self.grok_input(&step.input);
+        let Some(input) = found else {
+            self.tell(Step::Grok {
+                step,
+                input: found,
+                matched: false,
+            });
             return Ok(false);
         };
         let Some(cache) = self.desk.caches.get_mut(step.cache) else {
@@ -450,12 +539,22 @@ impl Run<'_> {
             .grok
             .matches(self.event.read(input), cache, &mut self.desk.slots)
         {
+            self.tell(Step::Grok {
+                step,
+                input: found,
+                matched: false,
+            });
             return Ok(false);
         }
         for (sym, range) in step.grok.captures(&self.desk.slots) {
             let span = range.map_or_else(Span::default, |range| input.slice(range));
             self.event.parsed.set(sym, span);
         }
+        self.tell(Step::Grok {
+            step,
+            input: found,
+            matched: true,
+        });
         self.statics(&step.statics)?;
         Ok(true)
     }
@@ -597,6 +696,7 @@ impl Run<'_> {
             .stash
             .set(&step.name, &key, &value, expires, step.size);
         self.stats.stashed += 1;
+        self.tell(Step::Stashed(step));
     }
 }
 

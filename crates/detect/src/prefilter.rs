@@ -10,7 +10,7 @@
 //! - what a grok captures of the line, or of a part of the line, stands in the line;
 //! - the facts an expression lists ([`Requirements`]) hold whenever it is true.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -36,9 +36,9 @@ const PARTS_MAX: usize = 50_000;
 
 /// The gates of all kinds of sources.
 pub struct Prefilter {
-    flow: Flow,
-    scenarios: Vec<Requirements>,
-    gates: Vec<(BTreeMap<String, String>, Gate, Tally)>,
+    flow: Arc<Flow>,
+    scenarios: Arc<[Requirements]>,
+    gates: Vec<(BTreeMap<String, String>, Arc<Gate>, Tally)>,
     last: usize,
 }
 
@@ -67,10 +67,23 @@ impl Prefilter {
     /// `Requirements::default()`.
     pub fn build(parsers: &Parsers, scenarios: Vec<Requirements>, symbols: &Symbols) -> Self {
         Self {
-            flow: Flow::of(parsers, symbols),
-            scenarios,
+            flow: Flow::of(parsers, symbols).into(),
+            scenarios: scenarios.into(),
             gates: Vec::new(),
             last: 0,
+        }
+    }
+
+    /// The same, with the gates known by now, for another thread.
+    pub(crate) fn twin(&self) -> Self {
+        let gates = self.gates.iter();
+        Self {
+            flow: Arc::clone(&self.flow),
+            scenarios: Arc::clone(&self.scenarios),
+            gates: gates
+                .map(|(labels, gate, _)| (labels.clone(), Arc::clone(gate), Tally::default()))
+                .collect(),
+            last: self.last,
         }
     }
 
@@ -93,7 +106,8 @@ impl Prefilter {
                 None => {
                     let gate = self.gate(labels, parsers, symbols);
                     self.last = self.gates.len();
-                    self.gates.push((labels.clone(), gate, Tally::default()));
+                    let tally = Tally::default();
+                    self.gates.push((labels.clone(), gate.into(), tally));
                 }
             }
         }

@@ -48,6 +48,21 @@ impl Symbols {
         self.index.get(name).copied()
     }
 
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Forgets the names that came after the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        for name in self.names.drain(len.min(self.names.len())..) {
+            self.index.remove(&name);
+        }
+    }
+
     /// The symbol with this [`Sym::number`].
     pub fn by_number(&self, number: u32) -> Option<Sym> {
         ((number as usize) < self.names.len()).then_some(Sym(number))

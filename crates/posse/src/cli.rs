@@ -369,6 +369,9 @@ pub(crate) enum RulesCommand {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Show how a line goes through: which parsers tried, what they found, which scenarios counted
+    /// it, and why a ban follows or does not.
+    Explain(ExplainArgs),
     /// Find what tests do not show: patterns by which a client's text bans somebody else (each
     /// with a line that proves it), buckets shared by all, filters that nothing meets.
     Lint {
@@ -473,6 +476,38 @@ pub(crate) struct RulesTestArgs {
         help_heading = "Sigma tests"
     )]
     pub(crate) mapping: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The line, or several in their order; `-` reads them from standard input.
+    #[arg(required_unless_present = "file", value_name = "LINE")]
+    pub(crate) lines: Vec<String>,
+    /// Take the lines from this log instead.
+    #[arg(long, value_name = "LOG", conflicts_with = "lines")]
+    pub(crate) file: Option<PathBuf>,
+    /// Explain the lines that name this address; the others only count.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// How many of the last lines to explain [default: 1, with --address 10].
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// What the lines are: syslog, nginx, apache2, … [default: guessed from the file's name, else
+    /// syslog].
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// Use the rules in this folder instead of the configured ones.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Configuration whose rules, [ban] and [never_ban] to go by.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Show every parser that tried and every scenario, not only those that have something to say.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print one JSON object a line explained.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -34,6 +34,11 @@ impl Content {
 
 /// The rules that the configuration names, compiled. Mistakes do not stop the other rules.
 pub(crate) fn load(config: &RulesConfig) -> Result<Content> {
+    Ok(compile(files_for(config)?))
+}
+
+/// The files of the rules that the configuration names.
+pub(crate) fn files_for(config: &RulesConfig) -> Result<Vec<RuleFile>> {
     let mut files = Vec::new();
     if config.built_in {
         files.extend(built_in());
@@ -41,7 +46,7 @@ pub(crate) fn load(config: &RulesConfig) -> Result<Content> {
     for folder in &config.folders {
         files.extend(read_folder(folder)?);
     }
-    Ok(compile(files))
+    Ok(files)
 }
 
 /// A folder alone, or the built-in rules when there is none.
@@ -67,7 +72,7 @@ fn built_in() -> impl Iterator<Item = RuleFile> {
         .map(|(path, text)| RuleFile::new(*path, *text))
 }
 
-fn compile(files: Vec<RuleFile>) -> Content {
+pub(crate) fn compile(files: Vec<RuleFile>) -> Content {
     let data = data_of(&files);
     let (rules, diagnostics) = Rules::load(files, &data);
     Content { rules, diagnostics }

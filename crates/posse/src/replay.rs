@@ -283,7 +283,7 @@ impl Record {
 }
 
 /// By the names that distributions give their logs.
-fn guess(path: &Path) -> Result<&'static str> {
+pub(crate) fn guess(path: &Path) -> Result<&'static str> {
     let whole = path.to_string_lossy().to_lowercase();
     let name = path
         .file_name()

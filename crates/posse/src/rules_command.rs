@@ -29,6 +29,7 @@ pub(crate) fn run(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit> {
         RulesCommand::Check { dir } => check(&content::load_folder(Some(dir))?, out),
         RulesCommand::Lint { dir, json } => crate::rules_lint::run(dir.as_deref(), *json, out),
         RulesCommand::Test(arguments) => crate::rules_test::run(arguments, out),
+        RulesCommand::Explain(arguments) => crate::explain::run(arguments, out),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     control::{self, Request},
     exit::Exit,
     feed::{self, Feed, Style},
+    ink::{Ink, Paint},
     state,
 };
 
@@ -299,33 +300,9 @@ impl Screen {
 
     fn paint(&self, ink: Ink, text: &str) -> String {
         if self.colour {
-            format!("\x1b[{}m{text}\x1b[0m", ink.code())
+            Paint::Coloured.text(ink, text)
         } else {
             text.to_owned()
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Ink {
-    Bold,
-    Dim,
-    Red,
-    Green,
-    Yellow,
-    Cyan,
-}
-
-impl Ink {
-    /// ECMA-48 SGR.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Bold => 1,
-            Self::Dim => 2,
-            Self::Red => 31,
-            Self::Green => 32,
-            Self::Yellow => 33,
-            Self::Cyan => 36,
         }
     }
 }

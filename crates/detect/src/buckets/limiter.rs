@@ -36,6 +36,23 @@ impl Limiter {
         self.full
     }
 
+    /// Events that a bucket holds at once.
+    pub(crate) const fn capacity(self) -> u64 {
+        (self.full / self.cost).unsigned_abs()
+    }
+
+    /// Seconds in which one event leaks.
+    pub(crate) const fn leak_seconds(self) -> f64 {
+        self.cost as f64 / 1e9
+    }
+
+    /// Events that have not leaked by `now`.
+    pub(crate) fn level(self, credit: i64, last: i64, now: i64) -> f64 {
+        let elapsed = now.saturating_sub(last).max(0);
+        let refilled = credit.saturating_add(elapsed).min(self.full);
+        (self.full - refilled) as f64 / self.cost as f64
+    }
+
     /// Takes one event at `now`; `last` is the time of the one before it. An event older than the
     /// one before it refills nothing, and the clock goes on from it (Go: `advance`).
     pub(crate) fn take(self, credit: &mut i64, last: i64, now: i64) -> Verdict {

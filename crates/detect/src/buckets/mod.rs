@@ -11,6 +11,7 @@ mod expressions;
 mod index;
 mod key;
 mod limiter;
+mod looking;
 mod overflow;
 mod packed;
 mod pouring;
@@ -27,6 +28,7 @@ use std::{
 
 use model::{Timestamp, limits};
 
+pub use self::looking::{BucketState, ScenarioAccount, ScenarioEnd};
 use self::{
     blackhole::{Blackholes, Hearing},
     expressions::QueueLook,

@@ -25,6 +25,7 @@ mod tests;
 mod time;
 mod unmarshal;
 mod value;
+mod why;
 
 use std::cell::RefCell;
 
@@ -33,6 +34,7 @@ pub use self::{
         DataFile, DataFiles, DecisionCounts, Lookup, LookupKind, LookupRow, Services, Stash,
     },
     value::{List, Map, Missing, Object, ObjectRef, QueueView, Text, Value, View},
+    why::{FalsePart, false_parts},
 };
 use crate::{
     event::{Event, FieldMap},

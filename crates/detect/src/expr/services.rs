@@ -2,7 +2,13 @@
 //!
 //! Nothing here reads a disk or a clock: data files arrive loaded, `now` is set by the caller.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use hashbrown::HashMap;
@@ -20,7 +26,20 @@ pub struct Services {
     pub now: Timestamp,
     pub hostname: String,
     /// Past decisions; every count is 0 without it.
-    pub decisions: Option<Box<dyn DecisionCounts + Send + Sync>>,
+    pub decisions: Option<Arc<dyn DecisionCounts + Send + Sync>>,
+}
+
+impl Services {
+    /// The same with an empty stash, for another thread.
+    pub(crate) fn twin(&self) -> Self {
+        Self {
+            data: self.data.clone(),
+            stash: Stash::default(),
+            now: self.now,
+            hostname: self.hostname.clone(),
+            decisions: self.decisions.clone(),
+        }
+    }
 }
 
 /// What `GetDecisionsCount` and its kin ask.
@@ -31,12 +50,14 @@ pub trait DecisionCounts {
 }
 
 /// Loaded data files by the name rules call them (`dest_file`).
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct DataFiles {
-    files: HashMap<String, DataFile>,
+    /// Shared by all threads; complete once rules have loaded.
+    files: Arc<HashMap<String, DataFile>>,
 }
 
 /// One data file. Comments and empty lines are already gone.
+#[derive(Clone)]
 pub enum DataFile {
     /// `type: map`: `LookupFile`.
     Map(Lookup),
@@ -48,7 +69,7 @@ pub enum DataFile {
 
 impl DataFiles {
     pub fn insert(&mut self, name: &str, file: DataFile) {
-        self.files.insert(name.to_owned(), file);
+        Arc::make_mut(&mut self.files).insert(name.to_owned(), file);
     }
 
     pub fn get(&self, name: &str) -> Option<&DataFile> {
@@ -84,7 +105,7 @@ pub struct LookupRow {
 }
 
 /// A `map` file, indexed. Equal rows answer first, then contained ones, then regexes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Lookup {
     rows: Vec<LookupRow>,
     equals: HashMap<String, usize>,
@@ -155,6 +176,8 @@ impl Lookup {
 #[derive(Default)]
 pub struct Stash {
     caches: BTreeMap<String, Cache>,
+    /// Somebody wrote to it or asked it since [`Stash::take_touched`].
+    touched: AtomicBool,
 }
 
 #[derive(Default)]
@@ -166,6 +189,7 @@ struct Cache {
 impl Stash {
     /// Keeps `value` until `expires`. Beyond `max` keys the oldest one goes.
     pub fn set(&mut self, cache: &str, key: &str, value: &str, expires: Timestamp, max: usize) {
+        *self.touched.get_mut() = true;
         let entry = match self.caches.get_mut(cache) {
             Some(entry) => entry,
             None => self.caches.entry(cache.to_owned()).or_default(),
@@ -186,8 +210,15 @@ impl Stash {
     }
 
     pub fn get(&self, cache: &str, key: &str, now: Timestamp) -> Option<&str> {
+        self.touched.store(true, Ordering::Relaxed);
         let (value, expires) = self.caches.get(cache)?.values.get(key)?;
         (*expires > now).then_some(value)
+    }
+
+    /// Whether it was asked or written to since the last call: then what was made of a line hangs
+    /// on the lines before it.
+    pub(crate) fn take_touched(&mut self) -> bool {
+        std::mem::take(self.touched.get_mut())
     }
 }
 
