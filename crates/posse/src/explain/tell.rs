@@ -20,6 +20,8 @@ use crate::{
 
 /// How many that did not take the line are shown of one kind.
 const FEW: usize = 6;
+/// Characters shown of one part of a condition.
+const PART_CHARS_MAX: usize = 120;
 /// Width of the first column.
 const LABEL: usize = 12;
 
@@ -367,7 +369,7 @@ fn group_name(group: &str) -> String {
 
 fn because(parts: &[FalsePart]) -> String {
     let told = parts.iter().map(|part| {
-        let mut text = part.text.clone();
+        let mut text = shortened(&part.text);
         if let Some(error) = &part.error {
             text.push_str(&format!(" ({error})"));
         }
@@ -381,6 +383,13 @@ fn because(parts: &[FalsePart]) -> String {
         text
     });
     told.collect::<Vec<_>>().join("; or ")
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(PART_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
 }
 
 fn state(bucket: &BucketState) -> String {
