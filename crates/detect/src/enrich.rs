@@ -32,12 +32,12 @@ pub struct City {
     pub longitude: f64,
 }
 
-/// Whose network an address is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whose network an address is in. Number 0 is an address that is in nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     pub number: u32,
     pub organisation: String,
-    pub range: Prefix,
+    pub range: Option<Prefix>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,10 +190,9 @@ impl Desk<'_> {
                 set(names.asn_org, &network.organisation);
             }
             Method::IpToRange => {
-                let Some(network) = facts.network(addr) else {
+                let Some(range) = facts.network(addr).and_then(|n| n.range) else {
                     return;
                 };
-                let range = network.range;
                 set(
                     names.source_range,
                     &format!("{}/{}", range.addr(), range.len()),

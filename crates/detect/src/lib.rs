@@ -28,6 +28,7 @@ pub mod explain;
 pub mod expr;
 mod flow;
 pub mod grok;
+pub mod hubtest;
 pub mod lint;
 pub mod literals;
 mod network;

@@ -13,6 +13,8 @@ pub struct OverflowSource {
     pub value: String,
     /// `IP`: empty in the rule language when `None`.
     pub address: Option<IpAddr>,
+    /// The address as the event spelt it, where `value` is something else.
+    pub spelling: Option<String>,
     /// `Range` as text, as enrichment or the scenario gave it.
     pub range: Option<Prefix>,
     pub as_number: String,

@@ -673,6 +673,9 @@ impl Run<'_> {
         let Some(source) = overflow.sources.values_mut().next() else {
             return;
         };
+        if source.spelling.is_none() && source.scope == Scope::Ip {
+            source.spelling = Some(source.value.clone());
+        }
         match target {
             Target::OverflowScope => {
                 source.scope = Scope::from(text);

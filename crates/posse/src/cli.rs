@@ -100,7 +100,8 @@ pub(crate) struct ReplayArgs {
     /// Use the rules in this folder instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Option<PathBuf>,
-    /// Configuration whose [ban] and [never_ban] tables to judge with.
+    /// Configuration whose [ban] and [never_ban] tables to judge with, and whose [geoip]
+    /// databases to look addresses up in.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Say which bans this log would have caused, and which ordinary clients they would have

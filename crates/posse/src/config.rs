@@ -14,7 +14,10 @@ use model::{Diagnostic, Severity, parse_duration};
 use sense::{Input, SourceSpec, StartAt};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::guard::{Silence, VitalsConfig};
+use crate::{
+    geoip::GeoIpConfig,
+    guard::{Silence, VitalsConfig},
+};
 
 /// Where the configuration is looked for when none is named.
 pub(crate) const DEFAULT_PATH: &str = "/etc/posse/posse.toml";
@@ -40,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) console: ConsoleConfig,
     pub(crate) sandbox: SandboxConfig,
     pub(crate) vitals: VitalsConfig,
+    pub(crate) geoip: GeoIpConfig,
 }
 
 /// One `[[source]]`: exactly one of `file`, `journal`, `syslog_udp`, `syslog_tcp`, `stdin`.

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod facts;
 mod feed;
+mod geoip;
 mod guard;
 mod import;
 mod ink;

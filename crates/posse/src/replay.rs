@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     content,
     exit::Exit,
+    geoip::GeoIp,
     ledger_command::{progress, show},
     order::entry_of,
     what_if::WhatIf,
@@ -39,7 +40,14 @@ pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
         buckets_max: config.limits.buckets,
         ..EngineOptions::default()
     };
-    let engine = Engine::new(loaded.rules, options);
+    let mut engine = Engine::new(loaded.rules, options);
+    let (geoip, faults) = GeoIp::open(&config.geoip);
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(fault);
+    }
+    if let Some(facts) = geoip.facts() {
+        engine.set_facts(facts);
+    }
     let mut replay = Replay {
         what_if: arguments.what_if.then(|| WhatIf::new(&engine)),
         engine,

@@ -151,6 +151,10 @@ impl Needs<'_> {
         if let Some(path) = &self.config.console.token_file {
             plan.allow_file(path);
         }
+        let geoip = &self.config.geoip;
+        for path in geoip.city.iter().chain(&geoip.asn) {
+            plan.allow_file(path);
+        }
         let sandbox = &self.config.sandbox;
         for (paths, access) in [
             (&sandbox.read, Access::Read),

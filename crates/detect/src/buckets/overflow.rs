@@ -230,6 +230,7 @@ fn event_sources(
                 vec![OverflowSource {
                     scope: scenario.scope.clone(),
                     address: Some(address.to_canonical()),
+                    spelling: (value != text).then(|| text.to_owned()),
                     range: range.or_else(|| as_range(&scenario.scope, &value)),
                     as_number: number.unwrap_or_default().to_owned(),
                     as_name: facts.as_name.unwrap_or_default().to_owned(),
@@ -242,6 +243,7 @@ fn event_sources(
             scope: scenario.scope.clone(),
             value: event.scope?.to_owned(),
             address: None,
+            spelling: None,
             range: None,
             as_number: String::new(),
             as_name: String::new(),
@@ -271,6 +273,7 @@ fn rescoped(
         range: source.range.or_else(|| as_range(&Scope::Range, &value)),
         value,
         address: None,
+        spelling: None,
         ..source
     })
 }

@@ -158,7 +158,9 @@ fn put_fields(to: &mut Vec<u8>, parts: &Parts<'_>) {
 }
 
 fn put_source(to: &mut Vec<u8>, source: &OverflowSource) {
-    let address = source.address.map(|a| a.to_string()).unwrap_or_default();
+    // In the event's own spelling, which reads as the same address.
+    let spelt = source.address.map(|a| a.to_string());
+    let address = source.spelling.clone().or(spelt).unwrap_or_default();
     let range = source.range.map(|r| r.to_string()).unwrap_or_default();
     let scope = source.scope.to_string();
     let texts = [
@@ -255,10 +257,14 @@ impl<'a> Unpacked<'a> {
     pub(crate) fn sources(&self) -> impl Iterator<Item = OverflowSource> + use<'a> {
         let mut from = self.sources.unwrap_or(Reader(&[]));
         std::iter::from_fn(move || {
+            let scope = Scope::from(from.text()?.to_owned());
+            let value = from.text()?;
+            let spelt = from.text()?;
             Some(OverflowSource {
-                scope: Scope::from(from.text()?.to_owned()),
-                value: from.text()?.to_owned(),
-                address: from.text()?.parse::<IpAddr>().ok(),
+                scope,
+                value: value.to_owned(),
+                address: spelt.parse().ok().map(|addr: IpAddr| addr.to_canonical()),
+                spelling: (!spelt.is_empty() && spelt != value).then(|| spelt.to_owned()),
                 range: from.text()?.parse().ok(),
                 as_number: from.text()?.to_owned(),
                 as_name: from.text()?.to_owned(),

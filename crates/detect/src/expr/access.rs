@@ -293,8 +293,11 @@ fn source_part<'a>(source: &'a OverflowSource, name: &str) -> Option<Value<'a>> 
         "AsNumber" => Value::text(&source.as_number),
         "Cn" => Value::text(&source.country),
         // As the event spelt it: content compares it with what it gave.
-        "IP" if source.scope == model::Scope::Ip => Value::text(&source.value),
-        "IP" => Value::shared(source.address.map(|a| a.to_string()).unwrap_or_default()),
+        "IP" => match &source.spelling {
+            Some(text) => Value::text(text),
+            None if source.scope == model::Scope::Ip => Value::text(&source.value),
+            None => Value::shared(source.address.map(|a| a.to_string()).unwrap_or_default()),
+        },
         "Range" => match source.range {
             // Upstream's ranges always show their length, also a full one.
             Some(range) => Value::shared(format!("{}/{}", range.addr(), range.len())),

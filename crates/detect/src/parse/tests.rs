@@ -335,6 +335,7 @@ fn overflow(addr: &str) -> Overflow {
     let source = OverflowSource {
         scope: Scope::Ip,
         value: addr.to_owned(),
+        spelling: None,
         address: addr.parse().ok(),
         range: None,
         as_number: String::new(),

@@ -22,6 +22,7 @@ use crate::{
     cli::RunArgs,
     config::Config,
     content,
+    geoip::GeoIp,
     sandbox::{self, Needs},
 };
 
@@ -91,10 +92,18 @@ impl Origin {
         };
         sandbox::check_permissions(&needs)?;
         let needs = needs.plan();
+        let mut engine = Engine::new(content.rules, startup::engine_options(&config));
+        let (geoip, faults) = GeoIp::open(&config.geoip);
+        if let Some(fault) = faults.into_iter().next() {
+            return Err(fault);
+        }
+        if let Some(facts) = geoip.facts() {
+            engine.set_facts(facts);
+        }
         let mut listeners = Listeners::default();
         listeners.open(&specs, held);
         Ok(Prepared {
-            engine: Engine::new(content.rules, startup::engine_options(&config)),
+            engine,
             config,
             specs,
             listeners,

@@ -34,6 +34,7 @@ use crate::{
     control,
     facts::Facts,
     feed::{self, Feed, Style},
+    geoip::{GeoIp, GeoIpConfig},
     sandbox::{self, Needs, Sandbox},
     service::Supervisor,
     shield::Shield,
@@ -104,6 +105,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let recorder = Arc::new(Recorder::start_keeping(ground.store, keep, report)?);
 
     let mut engine = Engine::new(ground.rules.rules, engine_options(config));
+    equip(&mut engine, &config.geoip);
     let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
     let pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe, set_back)?;
     let (bell, button) = signals::Bell::hang()?;
@@ -162,6 +164,17 @@ pub(super) fn engine_options(config: &Config) -> EngineOptions {
     EngineOptions {
         buckets_max: config.limits.buckets,
         ..EngineOptions::default()
+    }
+}
+
+/// Facts about addresses; a guard without them guards as well.
+fn equip(engine: &mut Engine, config: &GeoIpConfig) {
+    let (geoip, faults) = GeoIp::open(config);
+    for fault in faults {
+        eprintln!("posse: going on without this GeoIP database: {fault:#}");
+    }
+    if let Some(facts) = geoip.facts() {
+        engine.set_facts(facts);
     }
 }
 

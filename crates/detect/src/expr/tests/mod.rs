@@ -92,6 +92,7 @@ impl World {
         let source = OverflowSource {
             scope: Scope::Ip,
             value: "192.0.2.7".into(),
+            spelling: None,
             address: Some("192.0.2.7".parse().unwrap()),
             range: Some("192.0.2.0/24".parse().unwrap()),
             as_number: "64500".into(),
