@@ -84,6 +84,7 @@ pub(crate) fn alert(value: &str, line: &str) -> News {
         remediation: true,
         simulated: false,
         labels: Default::default(),
+        context: Default::default(),
         events: Vec::new(),
         evidence: vec![evidence],
     })))

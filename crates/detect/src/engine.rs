@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     ahead::Finding,
     buckets::{self, Arrival, Buckets, Context, Dating, Full, LineRef, Lines, Saved, Scenario},
+    contexts::Contexts,
     data_files,
     enrich::Enrich,
     event::{Event, FieldMap, TimeMode},
@@ -42,6 +43,7 @@ pub enum EntryKind {
     Parser,
     Postoverflow,
     Scenario,
+    Context,
 }
 
 /// One loaded rule, as listings show it.
@@ -63,6 +65,7 @@ pub struct Rules {
     services: Services,
     parsers: Parsers,
     scenarios: Vec<Scenario>,
+    contexts: Contexts,
 }
 
 impl Rules {
@@ -80,7 +83,9 @@ impl Rules {
             parsers: Parsers::build(&files, &mut symbols, &mut found),
             symbols,
             scenarios: Vec::new(),
+            contexts: Contexts::default(),
         };
+        rules.contexts = Contexts::load(&files, &mut rules.symbols, &mut found);
         rules.list_parsers(&files);
         for file in files.iter().filter(|f| f.kind() == RuleKind::Scenario) {
             let hash = hex(&Sha256::digest(file.text.as_bytes()));
@@ -96,7 +101,27 @@ impl Rules {
                 }));
             rules.scenarios.extend(scenarios);
         }
+        rules.list_contexts(&files);
         (rules, found)
+    }
+
+    /// Contexts have no name of their own; they are called by author and file.
+    fn list_contexts(&mut self, files: &[RuleFile]) {
+        let contexts = files.iter().filter(|f| f.kind() == RuleKind::Context);
+        self.entries.extend(contexts.map(|file| {
+            let stem = file.name().rsplit_once('.').map_or("", |(stem, _)| stem);
+            let author = file.path.rsplit('/').nth(1).unwrap_or_default();
+            RuleEntry {
+                kind: EntryKind::Context,
+                name: match author {
+                    "" | "contexts" => stem.to_owned(),
+                    author => format!("{author}/{stem}"),
+                },
+                file: file.path.clone(),
+                description: String::new(),
+                hash: hex(&Sha256::digest(file.text.as_bytes())),
+            }
+        }));
     }
 
     fn list_parsers(&mut self, files: &[RuleFile]) {
@@ -288,6 +313,7 @@ pub struct Engine {
     parsers: Parsers,
     prefilter: Prefilter,
     buckets: Buckets,
+    contexts: Contexts,
     options: EngineOptions,
     stats: EngineStats,
     /// Reused from line to line.
@@ -305,10 +331,12 @@ impl Engine {
             services,
             parsers,
             scenarios,
+            contexts,
         } = rules;
         let needs = scenarios.iter().map(Scenario::requirements).collect();
         let prefilter = Prefilter::build(&parsers, needs, &symbols);
-        let buckets = Buckets::new(scenarios, &mut symbols, options);
+        let mut buckets = Buckets::new(scenarios, &mut symbols, options);
+        buckets.keep_fields(&contexts.reads());
         Self {
             entries,
             hash,
@@ -317,6 +345,7 @@ impl Engine {
             parsers,
             prefilter,
             buckets,
+            contexts,
             options,
             stats: EngineStats::default(),
             event: Event::default(),
@@ -555,6 +584,7 @@ impl Engine {
     fn deal_with(&mut self, full: &Full, alerts: &mut Vec<Alert>, trace: &mut dyn Trace) {
         let Self {
             buckets,
+            contexts,
             services,
             symbols,
             stats,
@@ -605,7 +635,12 @@ impl Engine {
             event.overflow.take()
         };
         if let Some(overflow) = overflow {
+            let first = alerts.len();
             stats.alerts += buckets.alerts(full, *overflow, symbols, alerts);
+            if !contexts.is_empty() {
+                let new = alerts.get_mut(first..).unwrap_or_default();
+                buckets.put_in_context(full, contexts, symbols, services, new);
+            }
         }
         if reprocess {
             self.reprocess(full);

@@ -19,6 +19,7 @@
 
 mod ahead;
 mod buckets;
+mod contexts;
 pub mod data_files;
 pub mod dates;
 pub mod engine;

@@ -218,6 +218,9 @@ pub struct Alert {
     pub simulated: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, serde_json::Value>,
+    /// What alert contexts tell of the events, by key: who was the target, which paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<AlertEvent>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

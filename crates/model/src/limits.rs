@@ -38,6 +38,9 @@ pub const BLACKHOLES_MAX: usize = 1_000_000;
 pub const REPROCESS_DEPTH_MAX: u8 = 4;
 /// Bytes of parsed events kept in an alert: the last ones before it.
 pub const ALERT_EVENTS_BYTES_MAX: usize = 1 << 20;
+/// Values of one key that an alert's context tells, and bytes of each.
+pub const CONTEXT_VALUES_MAX: usize = 16;
+pub const CONTEXT_VALUE_BYTES_MAX: usize = 512;
 /// Different values one bucket's `distinct` remembers.
 pub const BUCKET_DISTINCT_MAX: usize = 4_096;
 /// Compiled size of one regular expression.

@@ -32,6 +32,7 @@ pub(crate) fn alert(address: &str, second: i64) -> Alert {
         remediation: true,
         simulated: false,
         labels: [("behavior".to_owned(), "ssh:bruteforce".into())].into(),
+        context: Default::default(),
         events: Vec::new(),
         evidence: vec![EvidenceLine::new("auth.log", origin, at, line.as_bytes())],
     }

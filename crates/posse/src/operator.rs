@@ -276,6 +276,10 @@ pub(crate) fn alerts(arguments: &AlertsArgs, out: &mut dyn Write) -> Result<Exit
                 alert.id.to_string()
             )?;
         }
+        for (key, values) in &alert.context {
+            let values = values.join(", ");
+            writeln!(out, "    {}: {}", harmless(key), harmless(&values))?;
+        }
         if arguments.lines {
             for line in &alert.evidence {
                 let raw = line.raw.to_bytes().unwrap_or_default();

@@ -182,6 +182,7 @@ pub(crate) fn alert(value: &str, line: &str) -> Alert {
         remediation: true,
         simulated: false,
         labels: Default::default(),
+        context: Default::default(),
         events: Vec::new(),
         evidence: vec![EvidenceLine::new(
             "/var/log/auth.log",

@@ -43,6 +43,7 @@ fn alert(source: &str, number: u64) -> Alert {
         remediation: true,
         simulated: false,
         labels: BTreeMap::new(),
+        context: Default::default(),
         events: Vec::new(),
         evidence: Vec::new(),
     }

@@ -48,9 +48,9 @@ pub(crate) use self::{
 };
 use crate::{
     engine::{EngineOptions, EngineStats},
-    event::{Event, TimeMode},
+    event::{Event, FieldMap, TimeMode},
     expr::Services,
-    symbols::Symbols,
+    symbols::{Sym, Symbols},
 };
 
 /// An event to be poured.
@@ -101,6 +101,8 @@ pub(crate) struct Buckets {
     shares: Vec<u32>,
     index: Index,
     notable: Notable,
+    /// The fields beside `Meta` that are packed.
+    kept_fields: Vec<(FieldMap, Sym)>,
     store: Store,
     blackholes: Blackholes,
     options: EngineOptions,
@@ -116,11 +118,13 @@ impl Buckets {
         symbols: &mut Symbols,
         options: EngineOptions,
     ) -> Self {
+        let notable = packed::notable(symbols);
         Self {
             index: Index::new(&scenarios),
             shares: shares(&scenarios),
             scenarios: scenarios.into(),
-            notable: packed::notable(symbols),
+            notable,
+            kept_fields: notable.extra.to_vec(),
             store: Store::new(),
             blackholes: Blackholes::default(),
             options,
@@ -128,6 +132,15 @@ impl Buckets {
             candidates: Vec::new(),
             scratch: Default::default(),
         }
+    }
+
+    /// Further fields that alerts will be asked for.
+    pub(crate) fn keep_fields(&mut self, fields: &[(FieldMap, Sym)]) {
+        let is_new = |field: &&(FieldMap, Sym)| {
+            field.0 != FieldMap::Meta && !self.notable.extra.contains(field)
+        };
+        let new: Vec<_> = fields.iter().filter(is_new).copied().collect();
+        self.kept_fields.extend(new);
     }
 
     pub(crate) fn scenarios(&self) -> &[Scenario] {

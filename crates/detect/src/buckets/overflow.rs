@@ -10,8 +10,10 @@ use super::{
     spec::Scenario,
 };
 use crate::{
+    contexts::Contexts,
     dates::{self, Date},
     event::FieldMap,
+    expr::Services,
     overflow::{Overflow, OverflowSource},
     symbols::Symbols,
 };
@@ -128,6 +130,29 @@ impl Buckets {
         count as u64
     }
 
+    /// Adds what contexts tell: of all events to a single alert, else to each of its source's own.
+    pub(crate) fn put_in_context(
+        &self,
+        full: &Full,
+        contexts: &Contexts,
+        symbols: &Symbols,
+        services: &Services,
+        alerts: &mut [Alert],
+    ) {
+        let Some(scenario) = self.scenarios.get(full.scenario as usize) else {
+            return;
+        };
+        let is_single = alerts.len() == 1;
+        for alert in alerts {
+            let own = full
+                .queue
+                .iter()
+                .filter(|packed| is_single || self.names(packed, scenario, &alert.value))
+                .filter_map(|packed| Unpacked::read(packed));
+            alert.context = contexts.of(own, symbols, services);
+        }
+    }
+
     /// The sources of all events in the queue. `None` when one event has none that is valid, or
     /// when they are not of one scope.
     fn sources(&self, full: &Full, scenario: &Scenario) -> Option<Sources> {
@@ -181,6 +206,7 @@ fn common(overflow: Overflow) -> (Sources, Alert) {
         remediation: overflow.remediation,
         simulated: overflow.simulated,
         labels: overflow.labels,
+        context: BTreeMap::new(),
         events: if is_single {
             overflow.events
         } else {

@@ -232,7 +232,7 @@ impl Pouring<'_, '_> {
             time: self.arrival.time,
             line: self.arrival.line,
             detail,
-            notable: &self.buckets.notable.extra,
+            notable: &self.buckets.kept_fields,
             scope: scope.as_deref(),
             depth: self.arrival.depth,
         };

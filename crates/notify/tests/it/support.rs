@@ -138,6 +138,7 @@ pub(crate) fn alert(address: &str) -> Happening {
         remediation: true,
         simulated: false,
         labels: [("behavior".to_owned(), "ssh:bruteforce".into())].into(),
+        context: Default::default(),
         events: Vec::new(),
         evidence: Vec::new(),
     }))

@@ -45,6 +45,7 @@ pub(crate) fn alert(n: u64) -> Entry {
         remediation: true,
         simulated: false,
         labels: BTreeMap::new(),
+        context: Default::default(),
         events: vec![],
         evidence: vec![],
     })
