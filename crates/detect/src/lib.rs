@@ -27,6 +27,7 @@ pub mod enrich;
 pub mod event;
 pub mod explain;
 pub mod expr;
+pub mod fail2ban;
 mod flow;
 pub mod grok;
 pub mod hubtest;

@@ -1,0 +1,588 @@
+//! A compiled filter: one line in, at most one failure out.
+//!
+//! The order is fail2ban's: the date is cut out, ignoreregex may end it, prefregex narrows the line
+//! to `<F-CONTENT>`, the first failregex that matches counts, and connections' lines are put
+//! together. All patterns of one line share one budget of steps.
+
+use std::collections::VecDeque;
+
+use jiff::tz::TimeZone;
+use model::Timestamp;
+
+use super::{
+    dates::{Detector, Frame},
+    python::{LINE_STEPS_MAX, Machine, Pattern, PatternError, Power, Search},
+    sessions::{Marks, Session, Sessions, Values, short},
+};
+use fail2ban::{UseDns, pattern::expand};
+
+/// Patterns of one filter.
+const PATTERNS_MAX: usize = 1_000;
+/// Bytes of a line that are looked at; the rest of a longer one is not.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a multi-line filter keeps.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// A line without a date is of the last date seen if that is at most so long ago.
+const LAST_DATE_NANOS: i64 = 60 * 1_000_000_000;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FilterError {
+    #[error("{key} {number}: {error}")]
+    Pattern {
+        key: &'static str,
+        number: usize,
+        error: PatternError,
+    },
+    #[error("failregex {number}: nothing in it tells who failed; add <HOST> or <F-ID>")]
+    Nobody { number: usize },
+    #[error("more than {PATTERNS_MAX} patterns; split the filter")]
+    TooMany,
+}
+
+/// How a line's date is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dated {
+    /// It stands in the line.
+    InLine,
+    /// The journal told it; the line has none.
+    Known(Timestamp),
+}
+
+/// What became of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Nothing,
+    /// Part of a connection; `regex` matched, and it is no failure, or not yet known of whom.
+    Helped {
+        regex: usize,
+    },
+    Failed(Box<Failure>),
+}
+
+/// Somebody failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// Which failregex matched, from 0.
+    pub regex: usize,
+    /// Whom a ban would hit: an address, a network, a name, or whatever `<F-ID>` took.
+    pub id: String,
+    pub is_name: bool,
+    pub time: Timestamp,
+    /// All lines that belong to it.
+    pub lines: Vec<String>,
+    /// User names of the connection.
+    pub users: Vec<String>,
+    /// Named groups and what they took.
+    pub values: Vec<(String, String)>,
+}
+
+impl Failure {
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let found = self.values.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Counters of a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines on which the patterns' step limit was reached.
+    pub step_limit: u64,
+    /// The most steps that a line took.
+    pub steps_most: u32,
+    /// Connections given up at their ceiling.
+    pub sessions_forgotten: u64,
+}
+
+/// Names that mean something, by their numbers.
+const NAMES: &[&str] = &[
+    "ip4",
+    "ip6",
+    "dns",
+    "fid",
+    "mlfid",
+    "nofail",
+    "mlfforget",
+    "mlfgained",
+    "user",
+    "cidr",
+    "content",
+];
+const IP4: u16 = 0;
+const IP6: u16 = 1;
+const DNS: u16 = 2;
+const FID: u16 = 3;
+const MLFID: u16 = 4;
+const NOFAIL: u16 = 5;
+const MLFFORGET: u16 = 6;
+const MLFGAINED: u16 = 7;
+const USER: u16 = 8;
+const CIDR: u16 = 9;
+
+/// A pattern and what its groups mean.
+#[derive(Debug)]
+struct Rule {
+    pattern: Pattern,
+    groups: Vec<(u16, usize)>,
+    /// `<F-ALT_USER>`: group and the name it stands in for.
+    alternatives: Vec<(u16, usize)>,
+    content: Option<usize>,
+    /// `<SKIPLINES>`.
+    skipped: Vec<usize>,
+}
+
+/// A filter with its memory.
+#[derive(Debug)]
+pub struct CompiledFilter {
+    names: Vec<String>,
+    before: Option<Rule>,
+    fail: Vec<Rule>,
+    ignore: Vec<Rule>,
+    /// For each byte that a text can begin with, the failregexes that can match it.
+    by_first: Vec<Box<[u16]>>,
+    detector: Detector,
+    lines_max: usize,
+    sessions: Sessions,
+    last_date: Option<Timestamp>,
+    machine: Machine,
+    buffer: VecDeque<Kept>,
+    /// Reused from line to line.
+    text: String,
+    content: String,
+    counts: Counts,
+}
+
+/// A line of a multi-line filter.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    /// Without its date.
+    bare: String,
+    line: String,
+}
+
+impl CompiledFilter {
+    pub fn new(filter: &fail2ban::Filter, dns: UseDns) -> Result<Self, FilterError> {
+        if filter.failregex.len() + filter.ignoreregex.len() > PATTERNS_MAX {
+            return Err(FilterError::TooMany);
+        }
+        let mut names: Vec<String> = NAMES.iter().map(|n| (*n).to_owned()).collect();
+        let mut rule = |key, number: usize, text: &str| {
+            Rule::new(&expand(text, dns), &mut names).map_err(|error| FilterError::Pattern {
+                key,
+                number: number + 1,
+                error,
+            })
+        };
+        let before = match &filter.prefregex {
+            Some(text) => Some(rule("prefregex", 0, text)?),
+            None => None,
+        };
+        let mut list = |key, texts: &[String]| -> Result<Vec<Rule>, FilterError> {
+            let texts = texts.iter().enumerate();
+            texts.map(|(i, text)| rule(key, i, text)).collect()
+        };
+        let fail = list("failregex", &filter.failregex)?;
+        let ignore = list("ignoreregex", &filter.ignoreregex)?;
+        let detector =
+            Detector::new(filter.datepattern.as_deref()).map_err(|error| FilterError::Pattern {
+                key: "datepattern",
+                number: 1,
+                error,
+            })?;
+        let tells = |rule: &Rule| {
+            let told = [IP4, IP6, DNS, FID, MLFID];
+            rule.groups.iter().any(|(name, _)| told.contains(name))
+        };
+        if !before.as_ref().is_some_and(tells)
+            && let Some(number) = fail.iter().position(|rule| !tells(rule))
+        {
+            return Err(FilterError::Nobody { number: number + 1 });
+        }
+        Ok(Self {
+            by_first: by_first(&fail),
+            names,
+            before,
+            fail,
+            ignore,
+            detector,
+            lines_max: filter.maxlines,
+            sessions: Sessions::default(),
+            last_date: None,
+            machine: Machine::default(),
+            buffer: VecDeque::new(),
+            text: String::new(),
+            content: String::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts {
+            sessions_forgotten: self.sessions.forgotten,
+            ..self.counts
+        }
+    }
+
+    /// Connections that are remembered now.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many of its patterns need the bounded backtracker.
+    pub fn backtracking(&self) -> usize {
+        let all = self.before.iter().chain(&self.fail).chain(&self.ignore);
+        all.filter(|rule| rule.pattern.power() == Power::Backtracking)
+            .count()
+    }
+
+    /// Takes in one line.
+    pub fn take(&mut self, line: &str, dated: Dated, now: Timestamp, zone: &TimeZone) -> Verdict {
+        let line = line.trim_end_matches(['\r', '\n']);
+        let line = line.get(..floor(line, LINE_BYTES_MAX)).unwrap_or_default();
+        self.machine.begin_line(LINE_STEPS_MAX);
+        let time = self.cut_date(line, dated, Frame { now, zone });
+        let verdict = if self.lines_max > 1 {
+            self.take_of_many(line, time)
+        } else {
+            self.take_single(line, time)
+        };
+        let steps = LINE_STEPS_MAX - self.machine.left();
+        self.counts.steps_most = self.counts.steps_most.max(steps);
+        self.counts.step_limit += u64::from(self.machine.left() == 0);
+        verdict
+    }
+
+    /// Leaves the line without its date, and with its end, in `text`.
+    fn cut_date(&mut self, line: &str, dated: Dated, frame: Frame<'_>) -> Timestamp {
+        self.text.clear();
+        let found = match dated {
+            Dated::Known(time) => {
+                self.text.push_str(line);
+                self.text.push('\n');
+                return time;
+            }
+            Dated::InLine => self.detector.find(line, &mut self.machine, frame),
+        };
+        let Some(found) = found else {
+            self.text.push_str(line);
+            self.text.push('\n');
+            let recent = |t: &Timestamp| frame.now.nanos() - t.nanos() <= LAST_DATE_NANOS;
+            return self.last_date.filter(recent).unwrap_or(frame.now);
+        };
+        let (before, after) = (line.get(..found.start), line.get(found.end..));
+        self.text.push_str(before.unwrap_or_default());
+        self.text.push_str(after.unwrap_or_default());
+        self.text.push('\n');
+        self.last_date = Some(found.time);
+        found.time
+    }
+
+    fn take_single(&mut self, line: &str, time: Timestamp) -> Verdict {
+        let mut text = std::mem::take(&mut self.text);
+        let verdict = self.judge(&mut text, time, &[line]);
+        self.text = text;
+        verdict.0
+    }
+
+    /// The lines kept so far and this one are looked at together; what is left over is kept.
+    fn take_of_many(&mut self, line: &str, time: Timestamp) -> Verdict {
+        self.buffer.push_back(Kept {
+            bare: self.text.clone(),
+            line: line.to_owned(),
+        });
+        let mut bytes: usize = self.buffer.iter().map(|k| k.bare.len()).sum();
+        while self.buffer.len() > self.lines_max
+            || (bytes > BUFFER_BYTES_MAX && self.buffer.len() > 1)
+        {
+            bytes -= self.buffer.pop_front().map_or(0, |k| k.bare.len());
+        }
+        let kept: Vec<Kept> = self.buffer.iter().cloned().collect();
+        let lines: Vec<&str> = kept.iter().map(|k| k.line.as_str()).collect();
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        kept.iter().for_each(|k| text.push_str(&k.bare));
+        let (verdict, left) = self.judge(&mut text, time, &lines);
+        self.text = text;
+        if let Some(left) = left {
+            let left = left.into_iter().filter_map(|i| kept.get(i).cloned());
+            self.buffer = left.collect();
+        }
+        verdict
+    }
+
+    /// What the text is, and after a match the numbers of the lines that no part of it took.
+    fn judge(
+        &mut self,
+        text: &mut String,
+        time: Timestamp,
+        lines: &[&str],
+    ) -> (Verdict, Option<Vec<usize>>) {
+        // As fail2ban does: many failregexes are tried after the few ignoreregexes.
+        let early = !self.ignore.is_empty() && self.ignore.len() + 2 < self.fail.len();
+        if early && self.is_ignored(text) {
+            return (Verdict::Nothing, None);
+        }
+        let mut values = Values::default();
+        if let Some(before) = &self.before {
+            if before.pattern.search(text, &mut self.machine) != Search::Found {
+                return (Verdict::Nothing, None);
+            }
+            before.read(text, &self.machine, &mut values);
+            let content = before.content.and_then(|g| self.machine.group(text, g));
+            if let Some(content) = content.filter(|c| !c.is_empty()) {
+                self.content.clear();
+                self.content.push_str(content);
+                self.content.push('\n');
+                std::mem::swap(text, &mut self.content);
+            }
+        }
+        let Some(regex) = self.first_match(text) else {
+            return (Verdict::Nothing, None);
+        };
+        let Some(rule) = self.fail.get(regex) else {
+            return (Verdict::Nothing, None);
+        };
+        rule.read(text, &self.machine, &mut values);
+        let (taken, left) = rule.lines(text, &self.machine, lines.len());
+        if !self.ignore.is_empty() && self.is_ignored(text) {
+            return (Verdict::Nothing, None);
+        }
+        let taken: Vec<&str> = taken
+            .iter()
+            .filter_map(|i| lines.get(*i).copied())
+            .collect();
+        (self.conclude(regex, values, time, &taken), Some(left))
+    }
+
+    fn is_ignored(&mut self, text: &str) -> bool {
+        let Self {
+            ignore, machine, ..
+        } = self;
+        ignore
+            .iter()
+            .any(|rule| rule.pattern.search(text, machine) == Search::Found)
+    }
+
+    fn first_match(&mut self, text: &str) -> Option<usize> {
+        let Self { fail, machine, .. } = self;
+        let mut matches = |number: usize| {
+            fail.get(number)
+                .is_some_and(|rule| rule.pattern.search(text, machine) == Search::Found)
+        };
+        if self.lines_max > 1 {
+            return (0..fail.len()).find(|number| matches(*number));
+        }
+        let first = text.bytes().next()?;
+        let candidates = self.by_first.get(usize::from(first))?;
+        candidates
+            .iter()
+            .map(|number| usize::from(*number))
+            .find(|number| matches(*number))
+    }
+
+    /// Puts the line to its connection's, if it names one, and says what follows.
+    fn conclude(
+        &mut self,
+        regex: usize,
+        values: Values,
+        time: Timestamp,
+        lines: &[&str],
+    ) -> Verdict {
+        let Some(id) = values.filled(MLFID).map(str::to_owned) else {
+            let lines = lines.iter().copied().map(short).collect();
+            let session = Session::of_line(values, lines);
+            return match self.who(&session.values) {
+                Some(who) => self.failed(regex, &session, time, who),
+                None => Verdict::Helped { regex },
+            };
+        };
+        let gained = values.filled(MLFGAINED).is_some();
+        let marks = Marks {
+            gained,
+            helper: gained || values.filled(NOFAIL).is_some(),
+            forget: values.filled(MLFFORGET).is_some(),
+        };
+        let user = values.filled(USER).map(str::to_owned);
+        let mut session = self.sessions.merge(
+            &id,
+            values,
+            user.as_deref(),
+            marks,
+            &mut lines.iter().copied(),
+        );
+        let verdict = if session.nofail {
+            Verdict::Helped { regex }
+        } else if let Some(who) = self.who(&session.values) {
+            self.failed(regex, &session, time, who)
+        } else {
+            session.pending = true;
+            Verdict::Helped { regex }
+        };
+        if !marks.forget {
+            self.sessions.keep(&id, session);
+        }
+        verdict
+    }
+
+    /// Whom the failure is of, and whether that is a host's name.
+    fn who(&self, values: &Values) -> Option<(String, bool)> {
+        let address = values.get(IP4).or_else(|| values.get(IP6));
+        let id = values.get(FID);
+        if let Some(id) = id.filter(|id| Some(*id) != address) {
+            return Some((id.to_owned(), false));
+        }
+        if let Some(address) = address {
+            let cidr = values.get(CIDR).and_then(|c| c.parse().ok());
+            return Some((network(address, cidr), false));
+        }
+        values.get(DNS).map(|name| (name.to_owned(), true))
+    }
+
+    fn failed(
+        &self,
+        regex: usize,
+        session: &Session,
+        time: Timestamp,
+        (id, is_name): (String, bool),
+    ) -> Verdict {
+        let values = (0u16..).zip(&self.names).filter_map(|(number, name)| {
+            let value = session.values.get(number)?;
+            Some((name.clone(), value.to_owned()))
+        });
+        Verdict::Failed(Box::new(Failure {
+            regex,
+            id,
+            is_name,
+            time,
+            lines: session.lines.clone(),
+            users: session.users.clone(),
+            values: values.collect(),
+        }))
+    }
+}
+
+impl Rule {
+    fn new(source: &str, names: &mut Vec<String>) -> Result<Self, PatternError> {
+        let pattern = Pattern::new(source)?;
+        let mut number = |name: &str| {
+            let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+                names.push(name.to_owned());
+                names.len() - 1
+            });
+            u16::try_from(at).map_err(|_| PatternError::TooLarge)
+        };
+        let (mut groups, mut alternatives, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, group) in pattern.names() {
+            if name == "content" {
+                continue;
+            }
+            if name.starts_with("skiplines") {
+                skipped.push(group);
+                continue;
+            }
+            groups.push((number(name)?, group));
+            if let Some(of) = name.strip_prefix("alt_") {
+                let of = of.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+                alternatives.push((number(of)?, group));
+            }
+        }
+        Ok(Self {
+            content: pattern.group("content"),
+            groups,
+            alternatives,
+            skipped,
+            pattern,
+        })
+    }
+
+    /// Puts what the groups of the last match took into `values`.
+    fn read(&self, text: &str, machine: &Machine, values: &mut Values) {
+        for (name, group) in &self.groups {
+            if let Some(value) = machine.group(text, *group) {
+                values.set(*name, value);
+            }
+        }
+        for (name, group) in &self.alternatives {
+            if let Some(value) = machine.group(text, *group)
+                && !value.is_empty()
+                && values.filled(*name).is_none()
+            {
+                values.set(*name, value);
+            }
+        }
+    }
+
+    /// Which of the text's lines the last match took, and which it left.
+    fn lines(&self, text: &str, machine: &Machine, count: usize) -> (Vec<usize>, Vec<usize>) {
+        if count <= 1 {
+            return ((0..count).collect(), Vec::new());
+        }
+        let Some((start, end)) = machine.span(0) else {
+            return (Vec::new(), (0..count).collect());
+        };
+        let line_of = |place: usize| {
+            let before = text.as_bytes().get(..place).unwrap_or_default();
+            memchr::memchr_iter(b'\n', before).count()
+        };
+        let first = line_of(start);
+        let last = line_of(end.saturating_sub(1).max(start));
+        let mut taken: Vec<usize> = (first..=last).filter(|i| *i < count).collect();
+        let mut left: Vec<usize> = (0..first.min(count)).collect();
+        for group in &self.skipped {
+            if let Some((from, to)) = machine.span(*group)
+                && from < to
+            {
+                let skipped = line_of(from)..line_of(to);
+                taken.retain(|i| !skipped.contains(i));
+                left.extend(skipped);
+            }
+        }
+        left.extend(last + 1..count);
+        (taken, left)
+    }
+}
+
+/// For each first byte the patterns that can match a text that begins with it, in order.
+fn by_first(fail: &[Rule]) -> Vec<Box<[u16]>> {
+    (0..256usize)
+        .map(|byte| {
+            (0u16..)
+                .zip(fail)
+                .filter(|(_, rule)| {
+                    let first = rule.pattern.first_bytes();
+                    first.is_none_or(|f| f.get(byte).copied().unwrap_or(true))
+                })
+                .map(|(number, _)| number)
+                .collect()
+        })
+        .collect()
+}
+
+/// The largest place up to `max` that is between two characters.
+fn floor(text: &str, max: usize) -> usize {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
+}
+
+/// An address in its usual form, or the network of so many bits it is in.
+fn network(address: &str, bits: Option<u8>) -> String {
+    let Ok(parsed) = address.parse::<std::net::IpAddr>() else {
+        return address.to_owned();
+    };
+    match (bits, parsed) {
+        (Some(bits), std::net::IpAddr::V4(v4)) if bits < 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            let base = std::net::Ipv4Addr::from_bits(v4.to_bits() & mask);
+            format!("{base}/{bits}")
+        }
+        (Some(bits), std::net::IpAddr::V6(v6)) if bits < 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            let base = std::net::Ipv6Addr::from_bits(v6.to_bits() & mask);
+            format!("{base}/{bits}")
+        }
+        _ => parsed.to_string(),
+    }
+}
