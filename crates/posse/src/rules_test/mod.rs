@@ -1,6 +1,7 @@
 //! `posse rules test`: does detection content do what it says? Each kind of content brings its
 //! own form of test; this module only chooses the runner.
 
+mod fail2ban;
 mod hubtest;
 mod own;
 
@@ -14,7 +15,7 @@ pub(crate) fn run(arguments: &RulesTestArgs, out: &mut dyn Write) -> Result<Exit
     if arguments.hubtest {
         hubtest::run(arguments, out)
     } else if arguments.fail2ban {
-        bail!("--fail2ban: this build cannot run fail2ban's samples; see `posse rules test --help`")
+        fail2ban::run(arguments, out)
     } else if arguments.sigma.is_some() {
         bail!("--sigma: this build cannot run Sigma rules; see `posse rules test --help`")
     } else {

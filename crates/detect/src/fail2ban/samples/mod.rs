@@ -52,7 +52,8 @@ pub struct Report {
 pub fn run(filters: &Files, logs: &BTreeMap<String, String>) -> Report {
     let mut report = Report::default();
     let added: BTreeSet<String> = logs.values().flat_map(|text| added_by(text)).collect();
-    for name in logs.keys() {
+    // What lies in a folder below is there to be added.
+    for name in logs.keys().filter(|name| !name.contains('/')) {
         let Some(filter) = filter_of(filters, name) else {
             let note = format!("{name}: skipped, there is no filter of that name");
             report.notes.push(note);
