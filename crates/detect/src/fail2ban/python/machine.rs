@@ -18,7 +18,7 @@ const BYTES_A_STEP: usize = 16;
 const UNSET: usize = usize::MAX;
 
 /// Where each group of the last match begins and ends.
-pub(crate) type Slots = Vec<usize>;
+type Slots = Vec<usize>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Walked {

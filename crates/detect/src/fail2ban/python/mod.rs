@@ -16,7 +16,7 @@ mod tree;
 
 use std::sync::OnceLock;
 
-pub(crate) use self::machine::{Machine, Slots};
+pub(crate) use self::machine::Machine;
 use self::{compile::Program, machine::Walked, tree::Tree};
 
 /// Bytes of one pattern.
