@@ -81,6 +81,8 @@ impl Contexts {
                             known.push(expr);
                         }
                     }
+                    // What is told of a firewall's request has functions of its own.
+                    Err(_) if names_a_request(&source) => {}
                     Err(e) => found.push(source.error_at(file, e.offset, e.message, e.fix)),
                 }
             }
@@ -129,6 +131,14 @@ impl Contexts {
         }
         all
     }
+}
+
+/// `req` and `match` are a web application firewall's; for a line of a log both are nil, and what
+/// begins with them tells nothing.
+fn names_a_request(source: &str) -> bool {
+    ["req.", "req ", "match."]
+        .iter()
+        .any(|name| source.trim_start().starts_with(name))
 }
 
 fn note(all: &mut BTreeMap<String, Vec<String>>, key: &str, value: &Value<'_>) {
@@ -217,6 +227,15 @@ mod tests {
         assert_eq!(alerts.len(), 1);
         assert_eq!(alerts[0].context["user"], ["root", "admin"]);
         assert_eq!(alerts[0].context["uri"], ["192.0"]);
+    }
+
+    #[test]
+    fn what_only_a_request_has_is_passed_over() {
+        let text = "context:\n  a:\n    - \"req.Method != '' ? Fingerprint(req) : ''\"\n";
+        let files = [RuleFile::new("contexts/a.yaml", text)];
+        let mut found = Vec::new();
+        Contexts::load(&files, &mut Symbols::default(), &mut found);
+        assert_eq!(found, []);
     }
 
     #[test]
