@@ -43,6 +43,7 @@ mod reach;
 pub mod regex_syntax;
 pub mod rules;
 mod scan;
+pub mod sigma;
 mod stage_index;
 pub mod symbols;
 mod walk;

@@ -22,6 +22,12 @@ pub enum RuleKind {
         stage: String,
     },
     Scenario,
+    /// Sigma rules, correlations and filters.
+    Sigma,
+    /// How Sigma's log sources are recognised.
+    SigmaMapping,
+    /// Values for placeholders in Sigma rules.
+    SigmaPlaceholders,
     /// Grok patterns, one `NAME expression` a line.
     Patterns,
     /// What alerts tell besides their lines: `context: {key: [expression]}`.
@@ -49,6 +55,10 @@ impl RuleFile {
         let mut folders: Vec<&str> = self.path.split(['/', '\\']).collect();
         folders.pop();
         let yaml = self.path.ends_with(".yaml") || self.path.ends_with(".yml");
+        // Wherever they lie: a tree of Sigma rules has folders of any name.
+        if yaml && let Some(kind) = self.sigma_kind() {
+            return kind;
+        }
         // The innermost folder with a meaning decides: what lies further out (`/data/guard/…`) is
         // the user's own affair.
         for folder in folders.iter().rev() {
@@ -69,6 +79,26 @@ impl RuleFile {
             }
         }
         RuleKind::Other
+    }
+}
+
+impl RuleFile {
+    /// Sigma's files are known by their keys: their folders are named in many ways.
+    fn sigma_kind(&self) -> Option<RuleKind> {
+        let has = |key: &str| {
+            self.text
+                .match_indices(key)
+                .any(|(at, _)| at == 0 || self.text.as_bytes().get(at - 1) == Some(&b'\n'))
+        };
+        if has("logsources:") {
+            Some(RuleKind::SigmaMapping)
+        } else if has("logsource:") || has("detection:") || has("correlation:") {
+            Some(RuleKind::Sigma)
+        } else if has("placeholders:") {
+            Some(RuleKind::SigmaPlaceholders)
+        } else {
+            None
+        }
     }
 }
 
@@ -106,6 +136,17 @@ mod tests {
         assert_eq!(kind("rules/common/patterns/linux"), RuleKind::Patterns);
         assert_eq!(kind("rules/web/data/bad_agents.txt"), RuleKind::Data);
         assert_eq!(kind("contexts/me/x.yaml"), RuleKind::Context);
+        let sigma = |text: &str| RuleFile::new("any/x.yml", text).kind();
+        assert_eq!(
+            sigma("title: x\nlogsource:\n  product: y\n"),
+            RuleKind::Sigma
+        );
+        assert_eq!(sigma("logsources:\n  a:\n"), RuleKind::SigmaMapping);
+        assert_eq!(
+            sigma("placeholders:\n  a: [b]\n"),
+            RuleKind::SigmaPlaceholders
+        );
+        assert_eq!(sigma("name: x\n# logsource:\n"), RuleKind::Other);
         assert_eq!(kind("collections/me/x.yaml"), RuleKind::Other);
         assert_eq!(kind("/data/mine/scenarios/x.yaml"), RuleKind::Scenario);
         assert_eq!(kind("/home/patterns/s01-parse/x.yaml"), parser("s01-parse"));

@@ -27,7 +27,7 @@ pub use crate::{
     correlation::{Aggregate, Bound, Compare, Correlation, CorrelationKind, Reference},
     detection::{Detection, Search},
     document::{Document, Filter, LogSource, Meta, Rule, RuleScope, read},
-    mapping::{Mapping, MappingEntry, read_mapping},
+    mapping::{Mapping, MappingEntry, read_mapping, read_placeholders},
     modifiers::{Case, Check, RegexFlags, Relation, Test, TimePart},
     pattern::{Pattern, Piece},
     yaml::{Fault, Node, Value, documents},

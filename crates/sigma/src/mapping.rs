@@ -8,6 +8,7 @@
 use model::Diagnostic;
 
 use crate::{
+    Placeholders,
     document::{LogSource, explain},
     yaml::{self, Node, Value},
 };
@@ -53,6 +54,16 @@ pub fn read_mapping(path: &str, text: &str) -> Result<Mapping, Diagnostic> {
             .extend(entries.iter().map(|(name, node)| entry(name, node)));
     }
     Ok(mapping)
+}
+
+/// Reads values for placeholders: `placeholders:` and under it `name: [value, …]`.
+pub fn read_placeholders(path: &str, text: &str) -> Result<Placeholders, Diagnostic> {
+    let mut placeholders = Placeholders::new();
+    for node in yaml::documents(text) {
+        let node = node.map_err(|fault| explain(path, fault))?;
+        placeholders.extend(pairs(node.get("placeholders")));
+    }
+    Ok(placeholders)
 }
 
 fn entry(name: &str, node: &Node) -> MappingEntry {

@@ -244,6 +244,9 @@ impl RuleKindOrder {
             RuleKind::Scenario => Some(Self::Scenario(path)),
             RuleKind::Postoverflow { .. }
             | RuleKind::Context
+            | RuleKind::Sigma
+            | RuleKind::SigmaMapping
+            | RuleKind::SigmaPlaceholders
             | RuleKind::Data
             | RuleKind::Other => None,
         }

@@ -4,6 +4,7 @@
 mod fail2ban;
 mod hubtest;
 mod own;
+mod sigma;
 
 use std::io::Write;
 
@@ -17,7 +18,7 @@ pub(crate) fn run(arguments: &RulesTestArgs, out: &mut dyn Write) -> Result<Exit
     } else if arguments.fail2ban {
         fail2ban::run(arguments, out)
     } else if arguments.sigma.is_some() {
-        bail!("--sigma: this build cannot run Sigma rules; see `posse rules test --help`")
+        sigma::run(arguments, out)
     } else {
         own::run(arguments.dir.as_deref(), out)
     }
