@@ -15,6 +15,7 @@ mod crash;
 mod debian;
 mod drill;
 mod guard;
+mod hubtest;
 mod kernel;
 mod package;
 mod replay;
