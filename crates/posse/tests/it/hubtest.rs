@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{posse, stderr, stdout};
-
-#[path = "../../src/geoip/mmdb.rs"]
-mod mmdb;
+use crate::{
+    geoip::write,
+    support::{posse, stderr, stdout},
+};
 
 const CITY: &str = "GeoLite2-City.mmdb";
 const ASN: &str = "GeoLite2-ASN.mmdb";
@@ -119,15 +119,6 @@ fn tests_with(corpora: &Path, part: &str) -> Vec<String> {
         .flatten()
         .map(|e| e.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.contains(part)).collect()
-}
-
-fn write(path: &Path, records: &[(&str, Value)]) {
-    let kind = path.file_stem().unwrap().to_string_lossy().into_owned();
-    let mut writer = mmdb::Writer::new(&kind);
-    for (network, record) in records {
-        writer.add(network, record);
-    }
-    fs::write(path, writer.finish()).unwrap();
 }
 
 /// A hub, lists and tests of one's own.

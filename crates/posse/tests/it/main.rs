@@ -14,6 +14,7 @@ mod command_line;
 mod crash;
 mod debian;
 mod drill;
+mod geoip;
 mod guard;
 mod hubtest;
 mod kernel;
