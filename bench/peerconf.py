@@ -2,12 +2,15 @@
 """Write the peers' configuration into a private folder, as their Debian packages would have it.
 
     bench/peerconf.py crowdsec --peers DIR --shared DIR --dir DIR --api stub|local [--log FILE]
+                               [--items DIR]
     bench/peerconf.py bouncer  --dir DIR --key KEY
     bench/peerconf.py fail2ban --peers DIR --dir DIR --backend pyinotify|polling --log FILE
 
 crowdsec  the hub's syslog, sshd and date parsers with the scenarios ssh-bf and ssh-slow-bf,
           read from SHARED/corpora/crowdsec-hub; central API off; all paths inside --dir.
-          Labels that are lists are left out: version 1.4.6 cannot read them
+          Labels that are lists are left out: version 1.4.6 cannot read them.
+          --items: all that lies in a folder made by hub_rules.py instead, with its lists. Items
+          that version 1.4.6 refuses are taken out of --dir and of --items, and named
 bouncer   crowdsec-firewall-bouncer in nftables mode; everything else as shipped
 fail2ban  the package's filter, jail defaults (maxretry 5, findtime 10m) and action nftables
 
@@ -18,6 +21,7 @@ import argparse
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 
 HUB_FILES = {
@@ -28,6 +32,9 @@ HUB_FILES = {
 }
 # Version 1.4.6 cannot read lists in labels; they say nothing about what is detected.
 CLASSIFICATION = re.compile(r"^  classification:\n(?:    - .*\n)+", re.MULTILINE)
+# Nor how the results of a list of patterns are to be remembered.
+CACHING = re.compile(r"^    (?:strategy|size|ttl): .*\n", re.MULTILINE)
+REFUSED = re.compile(r"([\w.+-]+\.ya?ml)")
 CROWDSEC = """\
 common: {{daemonize: false, log_media: stdout, log_level: warning, working_dir: {dir}}}
 config_paths:
@@ -87,9 +94,7 @@ logpath = {log}
 """
 
 
-def crowdsec(options):
-    base, package = options.dir, options.peers / "crowdsec"
-    hub = options.shared / "corpora" / "crowdsec-hub"
+def copy_named(base, hub):
     for folder, names in HUB_FILES.items():
         (base / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -98,6 +103,50 @@ def crowdsec(options):
                 sys.exit(f"SKIPPED: no {source}")
             text = CLASSIFICATION.sub("", source.read_text())
             (base / folder / source.name).write_text(text)
+
+
+def copy_items(base, items):
+    """Everything of a rules folder, flat as 1.4.6 wants it; returns where each file came from."""
+    origins = {}
+    for path in sorted(items.rglob("*.y*ml")):
+        parts = path.relative_to(items).parts
+        if parts[0] not in ("parsers", "scenarios", "postoverflows"):
+            continue
+        folder = base / parts[0] / (parts[1] if parts[1].startswith("s0") else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        to = folder / (path.name if not (folder / path.name).exists() else f"{parts[-2]}-{path.name}")
+        to.write_text(CACHING.sub("", CLASSIFICATION.sub("", path.read_text())))
+        origins[to] = path
+    shutil.copytree(items / "data", base / "data", dirs_exist_ok=True)
+    return origins
+
+
+def prune(base, package, origins):
+    """Takes out what this version refuses, until it starts."""
+    command = [package / "usr/bin/crowdsec", "-c", base / "config.yaml", "-t"]
+    for _ in range(len(origins)):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        said = (done.stderr + done.stdout).strip().splitlines()
+        # Where to read comes last; the replay's command line says it.
+        if done.returncode == 0 or (said and "no datasource enabled" in said[-1]):
+            return
+        names = [name for line in reversed(said) for name in REFUSED.findall(line)]
+        bad = [path for name in names for path in origins if path.name == name]
+        if not bad:
+            sys.exit(f"crowdsec does not start: {said[-1] if said else done.returncode}")
+        print(f"crowdsec refuses {bad[0].name}: {said[-1][-160:]}", file=sys.stderr)
+        origins.pop(bad[0]).unlink()
+        bad[0].unlink()
+    sys.exit("crowdsec refuses every item")
+
+
+def crowdsec(options):
+    base, package = options.dir, options.peers / "crowdsec"
+    origins = None
+    if options.items:
+        origins = copy_items(base, options.items)
+    else:
+        copy_named(base, options.shared / "corpora" / "crowdsec-hub")
     for folder in ("data", "hub", "notifications", "plugins"):
         (base / folder).mkdir(exist_ok=True)
     shutil.copytree(package / "etc/crowdsec/patterns", base / "patterns", dirs_exist_ok=True)
@@ -112,6 +161,8 @@ def crowdsec(options):
     )
     log = f"filenames: [{options.log}]\nlabels: {{type: syslog}}\n" if options.log else ""
     (base / "acquis.yaml").write_text(log)
+    if origins is not None:
+        prune(base, package, origins)
 
 
 def bouncer(options):
@@ -139,6 +190,7 @@ def main():
     parser.add_argument("peer", choices=["crowdsec", "bouncer", "fail2ban"])
     parser.add_argument("--peers", type=pathlib.Path)
     parser.add_argument("--shared", type=pathlib.Path)
+    parser.add_argument("--items", type=pathlib.Path)
     parser.add_argument("--dir", type=pathlib.Path, required=True)
     parser.add_argument("--api", choices=["stub", "local"], default="stub")
     parser.add_argument("--backend", choices=["pyinotify", "polling"], default="pyinotify")

@@ -110,7 +110,7 @@ fn compile(
         .map_or("string", |kind| kind.value.as_str())
     {
         "" | "string" | "file" => Some(expr::DataFile::Strings(lines(bytes).collect())),
-        "regexp" | "regex" => Some(expr::DataFile::Regexes(regexes(bytes, found))),
+        "regexp" | "regex" => Some(expr::DataFile::Regexes(regexes(bytes, found).into())),
         "map" => Some(expr::DataFile::Map(lookup(bytes, found))),
         "bots" | "mmdb" => None,
         other => {
@@ -252,7 +252,7 @@ mod tests {
         let Some(expr::DataFile::Strings(lines)) = loaded.get("a.txt") else {
             panic!()
         };
-        assert_eq!(lines, &["one", "two", "ÿ"]);
+        assert_eq!(**lines, ["one", "two", "ÿ"]);
         assert_eq!(found, []);
     }
 

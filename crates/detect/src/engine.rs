@@ -335,7 +335,7 @@ impl Engine {
         } = rules;
         let needs = scenarios.iter().map(Scenario::requirements).collect();
         let prefilter = Prefilter::build(&parsers, needs, &symbols);
-        let mut buckets = Buckets::new(scenarios, &mut symbols, options);
+        let mut buckets = Buckets::new(scenarios, &mut symbols, &services.data, options);
         buckets.keep_fields(&contexts.reads());
         Self {
             entries,

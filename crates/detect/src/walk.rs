@@ -1,18 +1,23 @@
 //! Groks matched by walking along the text.
 //!
-//! Most patterns of log lines are anchored and nearly deterministic: words, runs of one class, a
-//! few options. For those a small back-tracking walk is several times faster than a general
-//! engine's captures, and gives the same captures by construction: alternatives are tried in the
-//! order in which leftmost-first matching prefers them. Its work is bounded by a budget linear in
-//! the text; where that runs out, or a pattern is none of these, the general engine matches.
+//! Most patterns of log lines match from the first byte on and are nearly deterministic: words,
+//! runs of one class, a few options. For those a small back-tracking walk is several times faster
+//! than a general engine's captures, and gives the same captures by construction: alternatives are
+//! tried in the order in which leftmost-first matching prefers them. A pattern without an anchor is
+//! walked from the first byte only; if that fails, the general engine looks further along. The
+//! walk's work is bounded by a budget linear in the text; where that runs out, or a pattern is none
+//! of these, the general engine matches.
 
-use ::regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
+mod compile;
+#[cfg(test)]
+mod tests;
+
+use ::regex_syntax::hir::{Class, Hir, Look};
+use memchr::memmem::Finder;
 use regex_automata::util::primitives::NonMaxUsize;
 
-/// Steps of one pattern; a longer one is left to the general engine.
-const STEPS_MAX: usize = 512;
-/// Counted repetitions of a group are written out up to this often.
-const COPIES_MAX: u32 = 8;
+use self::compile::Compiler;
+
 /// Work allowed for a text of `n` bytes: `WORK_BASE + WORK_PER_BYTE * n`.
 const WORK_BASE: usize = 1_024;
 const WORK_PER_BYTE: usize = 8;
@@ -29,6 +34,8 @@ pub(crate) enum Back {
     Step(u32, usize),
     /// A run may give bytes back: down to `low`, now at `at`; then go on at the step.
     Run { step: u32, low: usize, at: usize },
+    /// A lazy run, the step before, may take more bytes: now at `at`.
+    More { step: u32, at: usize },
     /// The slot held this before.
     Slot(u32, Option<NonMaxUsize>),
 }
@@ -38,7 +45,7 @@ pub(crate) enum Back {
 pub(crate) enum Walked {
     Match,
     NoMatch,
-    /// The budget ran out: ask the general engine.
+    /// Ask the general engine: the budget ran out, or a match may begin further along.
     Unknown,
 }
 
@@ -46,29 +53,59 @@ pub(crate) enum Walked {
 #[derive(Debug)]
 pub(crate) struct Walk {
     steps: Vec<Step>,
-    /// For each step: with which bytes the rest of the match can begin there.
+    sets: Vec<Set>,
     firsts: Vec<First>,
+    /// A match can only begin where the text does.
+    anchored: bool,
 }
+
+/// Index into the walk's sets.
+type SetId = u32;
+/// Index into the walk's firsts.
+type FirstId = u32;
 
 #[derive(Debug)]
 enum Step {
     Text(Box<[u8]>),
     /// One character of the class.
-    One(Box<Set>),
+    One(SetId),
     /// As many as there are; may give back unless `keeps`.
     Run {
-        set: Box<Set>,
+        set: SetId,
         min: usize,
         max: usize,
         keeps: bool,
+        next: FirstId,
     },
-    /// The first is preferred.
-    Split(u32, u32),
+    /// As few as will do. What follows begins with `next`, and with `sought` if that is not empty.
+    Lazy {
+        set: SetId,
+        min: usize,
+        next: FirstId,
+        sought: Option<Box<Finder<'static>>>,
+    },
+    /// Goes on where some of the set, at most `max`, and then this byte stand: what every way
+    /// from here begins with.
+    Guard {
+        set: SetId,
+        max: usize,
+        byte: u8,
+    },
+    /// The first is preferred; with what each can begin.
+    Split([(u32, FirstId); 2]),
     Jump(u32),
     Save(u32),
+    /// `\b`, or `\B`.
+    Border(Border),
     Start,
     End,
     Match,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Border {
+    Is,
+    IsNot,
 }
 
 /// A set of bytes. Of characters beyond ASCII it holds all or none.
@@ -80,35 +117,26 @@ struct Set {
 }
 
 /// With what something can begin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct First {
-    has: [bool; 256],
+    has: [u64; 4],
     /// It can match where the text ends.
     end: bool,
 }
 
 impl Walk {
-    /// `None` when the pattern is not anchored at the start or not of the kind that is walked.
+    /// `None` when the pattern is not of the kind that is walked.
     pub(crate) fn new(hir: &Hir) -> Option<Self> {
-        if !hir.properties().look_set_prefix().contains(Look::Start) {
-            return None;
-        }
-        let mut steps = Vec::new();
-        compile(hir, &mut steps)?;
-        push(&mut steps, Step::Match)?;
-        let firsts: Vec<First> = (0..steps.len()).map(|step| first(&steps, step)).collect();
-        for at in 0..steps.len() {
-            let next = firsts.get(at + 1);
-            if let (Some(Step::Run { set, keeps, .. }), Some(next)) = (steps.get_mut(at), next) {
-                // What stands where the run could stop sooner can then not begin the rest.
-                *keeps = set
-                    .has
-                    .iter()
-                    .zip(&next.has)
-                    .all(|(own, next)| !(*own && *next));
-            }
-        }
-        Some(Self { steps, firsts })
+        let mut compiler = Compiler::default();
+        compiler.compile(hir)?;
+        compiler.push(Step::Match)?;
+        compiler.look_ahead()?;
+        Some(Self {
+            steps: compiler.steps,
+            sets: compiler.sets,
+            firsts: compiler.firsts,
+            anchored: hir.properties().look_set_prefix().contains(Look::Start),
+        })
     }
 
     /// Matches the whole of `text`; `slots` must be all `None` and as many as the pattern has.
@@ -140,10 +168,10 @@ impl Machine<'_> {
             let Some((step, at)) = place else {
                 place = self.back();
                 if place.is_none() {
-                    return if self.work == 0 {
-                        Walked::Unknown
-                    } else {
+                    return if self.work > 0 && self.walk.anchored {
                         Walked::NoMatch
+                    } else {
+                        Walked::Unknown
                     };
                 }
                 continue;
@@ -184,15 +212,20 @@ impl Machine<'_> {
             Step::Text(text) => rest.starts_with(text).then(|| (next, at + text.len())),
             Step::One(set) => {
                 let byte = *rest.first()?;
+                if !self.walk.set(*set)?.has(byte) {
+                    return None;
+                }
                 let more = rest.get(1..)?.iter().take_while(|b| is_inner(**b));
-                set.has(byte).then(|| (next, at + 1 + more.count()))
+                Some((next, at + 1 + more.count()))
             }
             Step::Run {
                 set,
                 min,
                 max,
                 keeps,
+                next: first,
             } => {
+                let set = self.walk.set(*set)?;
                 let count = set.count(rest.get(..*max).unwrap_or(rest));
                 if count < *min || !self.spend(count / 8 + 1) {
                     return None;
@@ -200,15 +233,26 @@ impl Machine<'_> {
                 if *keeps || count == *min {
                     return Some((next, at + count));
                 }
-                self.settle(next, at + min, at + count)
+                self.settle((next, *first), at + min, at + count)
             }
-            Step::Split(one, other) => match (self.can(*one, at), self.can(*other, at)) {
-                (true, true) => {
-                    self.push(Back::Step(*other, at));
-                    Some((*one, at))
+            Step::Lazy { min, .. } => {
+                let mut place = at;
+                for _ in 0..*min {
+                    place = self.further(step, place)?;
                 }
-                (true, false) => Some((*one, at)),
-                (false, true) => Some((*other, at)),
+                self.stretch(step, place)
+            }
+            Step::Guard { set, max, byte } => {
+                let count = self.walk.set(*set)?.count(rest.get(..*max).unwrap_or(rest));
+                (rest.get(count) == Some(byte)).then_some((next, at))
+            }
+            Step::Split([one, other]) => match (self.can(one.1, at), self.can(other.1, at)) {
+                (true, true) => {
+                    self.push(Back::Step(other.0, at));
+                    Some((one.0, at))
+                }
+                (true, false) => Some((one.0, at)),
+                (false, true) => Some((other.0, at)),
                 (false, false) => None,
             },
             Step::Jump(to) => Some((*to, at)),
@@ -223,15 +267,25 @@ impl Machine<'_> {
             }
             Step::Start => (at == 0).then_some((next, at)),
             Step::End => rest.is_empty().then_some((next, at)),
+            Step::Border(border) => {
+                let before = at.checked_sub(1).and_then(|at| self.text.get(at));
+                let differ = is_word(before) != is_word(rest.first());
+                (differ == (*border == Border::Is)).then_some((next, at))
+            }
             Step::Match => None,
         }
     }
 
     /// A run that ends at `at` or before: the last place where the rest can begin.
-    fn settle(&mut self, step: u32, low: usize, mut at: usize) -> Option<(u32, usize)> {
+    fn settle(
+        &mut self,
+        (step, first): (u32, FirstId),
+        low: usize,
+        mut at: usize,
+    ) -> Option<(u32, usize)> {
         let from = at;
         let place = loop {
-            if self.can(step, at) {
+            if self.can(first, at) {
                 break Some(at);
             }
             let before = self.before(at);
@@ -254,6 +308,59 @@ impl Machine<'_> {
         Some((step, place))
     }
 
+    /// The place behind the next character, if it is in the lazy run's set.
+    fn further(&self, step: u32, at: usize) -> Option<usize> {
+        let Some(Step::Lazy { set, .. }) = self.walk.steps.get(step as usize) else {
+            return None;
+        };
+        let rest = self.text.get(at..)?;
+        if !self.walk.set(*set)?.has(*rest.first()?) {
+            return None;
+        }
+        let more = rest.get(1..)?.iter().take_while(|b| is_inner(**b));
+        Some(at + 1 + more.count())
+    }
+
+    /// The first place from `at` on where what follows a lazy run can begin.
+    fn stretch(&mut self, step: u32, at: usize) -> Option<(u32, usize)> {
+        let Some(Step::Lazy {
+            set, next, sought, ..
+        }) = self.walk.steps.get(step as usize)
+        else {
+            return None;
+        };
+        let set = self.walk.set(*set)?;
+        let rest = self.text.get(at..)?;
+        let count = match sought {
+            Some(finder) => {
+                let found = finder.find(rest);
+                // Paid for before it is known to help: else many searches could be for nothing.
+                if !self.spend(found.unwrap_or(rest.len()) / 8 + 1) {
+                    return None;
+                }
+                let found = found?;
+                (set.count(rest.get(..found)?) == found).then_some(found)?
+            }
+            None => {
+                let first = self.walk.firsts.get(*next as usize)?;
+                let stop = |byte: &u8| !set.has(*byte) || (first.has(*byte) && !is_inner(*byte));
+                let found = rest.iter().position(stop).unwrap_or(rest.len());
+                if !self.spend(found / 8 + 1) {
+                    return None;
+                }
+                if !self.can(*next, at + found) {
+                    return None;
+                }
+                found
+            }
+        };
+        let place = at + count;
+        if place < self.text.len() {
+            self.push(Back::More { step, at: place });
+        }
+        Some((step + 1, place))
+    }
+
     /// The character border before `at`.
     fn before(&self, at: usize) -> usize {
         let mut at = at.saturating_sub(1);
@@ -270,8 +377,19 @@ impl Machine<'_> {
                 Back::Run { step, low, at } => {
                     let at = self.before(at);
                     // A character of several bytes may reach over the border.
+                    let Some(Step::Run { next, .. }) = self.walk.steps.get(step as usize - 1)
+                    else {
+                        continue;
+                    };
                     if at >= low
-                        && let Some(place) = self.settle(step, low, at)
+                        && let Some(place) = self.settle((step, *next), low, at)
+                    {
+                        return Some(place);
+                    }
+                }
+                Back::More { step, at } => {
+                    if let Some(at) = self.further(step, at)
+                        && let Some(place) = self.stretch(step, at)
                     {
                         return Some(place);
                     }
@@ -286,12 +404,14 @@ impl Machine<'_> {
         None
     }
 
-    fn can(&self, step: u32, at: usize) -> bool {
-        self.walk.firsts.get(step as usize).is_some_and(|first| {
-            self.text.get(at).map_or(first.end, |byte| {
-                first.has.get(usize::from(*byte)) == Some(&true)
+    fn can(&self, first: FirstId, at: usize) -> bool {
+        self.walk
+            .firsts
+            .get(first as usize)
+            .is_some_and(|first| match self.text.get(at) {
+                Some(byte) => first.has(*byte),
+                None => first.end,
             })
-        })
     }
 
     fn save(&mut self, slot: u32, at: usize) {
@@ -304,6 +424,36 @@ impl Machine<'_> {
 /// Not the first byte of a character.
 const fn is_inner(byte: u8) -> bool {
     byte & 0xc0 == 0x80
+}
+
+/// As `\b` sees it: only ASCII counts.
+fn is_word(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
+}
+
+impl Walk {
+    fn set(&self, set: SetId) -> Option<&Set> {
+        self.sets.get(set as usize)
+    }
+}
+
+impl First {
+    fn has(&self, byte: u8) -> bool {
+        let word = self.has.get(usize::from(byte >> 6));
+        word.is_some_and(|word| word & (1 << (byte & 63)) != 0)
+    }
+
+    fn add(&mut self, byte: u8) {
+        if let Some(word) = self.has.get_mut(usize::from(byte >> 6)) {
+            *word |= 1 << (byte & 63);
+        }
+    }
+
+    fn add_all(&mut self, is_in: impl Fn(u8) -> bool) {
+        (0..=u8::MAX)
+            .filter(|byte| is_in(*byte))
+            .for_each(|byte| self.add(byte));
+    }
 }
 
 impl Set {
@@ -356,246 +506,5 @@ impl Set {
             None => text.iter().position(|byte| !self.has(*byte)),
         };
         end.unwrap_or(text.len())
-    }
-}
-
-fn push(steps: &mut Vec<Step>, step: Step) -> Option<u32> {
-    if steps.len() >= STEPS_MAX {
-        return None;
-    }
-    steps.push(step);
-    u32::try_from(steps.len() - 1).ok()
-}
-
-fn here(steps: &[Step]) -> Option<u32> {
-    u32::try_from(steps.len()).ok()
-}
-
-// Recursion is bounded by the nesting that groks allow.
-fn compile(hir: &Hir, steps: &mut Vec<Step>) -> Option<()> {
-    match hir.kind() {
-        HirKind::Empty => {}
-        HirKind::Literal(literal) => {
-            push(steps, Step::Text(literal.0.clone()))?;
-        }
-        HirKind::Class(class) => {
-            push(steps, Step::One(Box::new(Set::of(class)?)))?;
-        }
-        HirKind::Look(Look::Start) => {
-            push(steps, Step::Start)?;
-        }
-        HirKind::Look(Look::End) => {
-            push(steps, Step::End)?;
-        }
-        HirKind::Look(_) => return None,
-        HirKind::Repetition(repetition) => repeat(repetition, steps)?,
-        HirKind::Capture(capture) => {
-            push(steps, Step::Save(capture.index * 2))?;
-            compile(&capture.sub, steps)?;
-            push(steps, Step::Save(capture.index * 2 + 1))?;
-        }
-        HirKind::Concat(parts) => {
-            for part in parts {
-                compile(part, steps)?;
-            }
-        }
-        HirKind::Alternation(ways) => alternate(ways, steps)?,
-    }
-    Some(())
-}
-
-fn alternate(ways: &[Hir], steps: &mut Vec<Step>) -> Option<()> {
-    let mut ends = Vec::new();
-    for (number, way) in (1..).zip(ways) {
-        if number == ways.len() {
-            compile(way, steps)?;
-            break;
-        }
-        let split = push(steps, Step::Split(0, 0))?;
-        compile(way, steps)?;
-        ends.push(push(steps, Step::Jump(0))?);
-        *steps.get_mut(split as usize)? = Step::Split(split + 1, here(steps)?);
-    }
-    let end = here(steps)?;
-    for jump in ends {
-        *steps.get_mut(jump as usize)? = Step::Jump(end);
-    }
-    Some(())
-}
-
-fn repeat(repetition: &Repetition, steps: &mut Vec<Step>) -> Option<()> {
-    if !repetition.greedy {
-        return None;
-    }
-    let (min, max) = (repetition.min, repetition.max);
-    if let HirKind::Class(class) = repetition.sub.kind() {
-        let set = Set::of(class)?;
-        // Beyond ASCII bytes are not characters: then only "any number" and "some" can be counted.
-        if !set.is_ascii() && (min > 1 || max.is_some()) {
-            return None;
-        }
-        let run = Step::Run {
-            set: Box::new(set),
-            min: min as usize,
-            max: max.map_or(usize::MAX, |max| max as usize),
-            keeps: false,
-        };
-        push(steps, run)?;
-        return Some(());
-    }
-    // A turn that takes nothing would never end.
-    if min > COPIES_MAX || repetition.sub.properties().minimum_len().unwrap_or(0) == 0 {
-        return None;
-    }
-    for _ in 0..min {
-        compile(&repetition.sub, steps)?;
-    }
-    let Some(max) = max else {
-        let split = push(steps, Step::Split(0, 0))?;
-        compile(&repetition.sub, steps)?;
-        push(steps, Step::Jump(split))?;
-        *steps.get_mut(split as usize)? = Step::Split(split + 1, here(steps)?);
-        return Some(());
-    };
-    if max > COPIES_MAX {
-        return None;
-    }
-    let mut splits = Vec::new();
-    for _ in min..max {
-        splits.push(push(steps, Step::Split(0, 0))?);
-        compile(&repetition.sub, steps)?;
-    }
-    let end = here(steps)?;
-    for split in splits {
-        *steps.get_mut(split as usize)? = Step::Split(split + 1, end);
-    }
-    Some(())
-}
-
-/// With what the rest of a match can begin at `step`.
-fn first(steps: &[Step], step: usize) -> First {
-    let mut first = First {
-        has: [false; 256],
-        end: false,
-    };
-    let mut seen = vec![false; steps.len()];
-    let mut open = vec![step];
-    while let Some(at) = open.pop() {
-        match seen.get_mut(at) {
-            Some(seen) if !*seen => *seen = true,
-            _ => continue,
-        }
-        match steps.get(at) {
-            None => {}
-            Some(Step::Text(text)) => match text.first() {
-                Some(byte) => add(&mut first.has, |b| b == *byte),
-                None => open.push(at + 1),
-            },
-            Some(Step::One(set)) => add(&mut first.has, |b| set.has(b)),
-            Some(Step::Run { set, min, .. }) => {
-                add(&mut first.has, |b| set.has(b));
-                if *min == 0 {
-                    open.push(at + 1);
-                }
-            }
-            Some(Step::Split(one, other)) => open.extend([*one as usize, *other as usize]),
-            Some(Step::Jump(to)) => open.push(*to as usize),
-            Some(Step::Save(_) | Step::Start) => open.push(at + 1),
-            Some(Step::End) => first.end = true,
-            Some(Step::Match) => {
-                add(&mut first.has, |_| true);
-                first.end = true;
-            }
-        }
-    }
-    first
-}
-
-fn add(to: &mut [bool; 256], is_in: impl Fn(u8) -> bool) {
-    for (byte, has) in (0..=u8::MAX).zip(to) {
-        *has |= is_in(byte);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use regex_automata::{Input, meta};
-
-    use super::*;
-
-    /// Both ways' captures; `None` where the pattern is not walked.
-    fn both(pattern: &str, text: &str) -> Option<(Option<Slots>, Option<Slots>)> {
-        let hir = ::regex_syntax::parse(pattern).unwrap();
-        let walk = Walk::new(&hir)?;
-        let regex = meta::Regex::builder().build_from_hir(&hir).unwrap();
-        let empty: Slots = vec![None; regex.captures_len() * 2];
-        let (mut walked, mut searched) = (empty.clone(), empty);
-        let found = regex
-            .search_slots_with(&mut regex.create_cache(), &Input::new(text), &mut searched)
-            .is_some();
-        let answer = walk.run(text, &mut walked, &mut Vec::new());
-        assert_ne!(answer, Walked::Unknown, "{pattern} {text}");
-        let matched = answer == Walked::Match;
-        Some((matched.then_some(walked), found.then_some(searched)))
-    }
-
-    const PATTERNS: [&str; 16] = [
-        r"^(a*)(b?)(a*)$",
-        r"^(.*) (b+)(?: (c))?$",
-        r"^(a|ab)(c|bcd)(d*)",
-        r"^(?:(a)|(b)|c)*(b.*)?$",
-        r"^([^ ]+) ([^ ]*) ?(.*)$",
-        r#"^"((?:[^"\\]|\\.)*)" (b)?"#,
-        r"^(a{1,3})(a{2})(b{0,2})$",
-        r"^((?:a|b){1,3})(\.b){2}$",
-        r"^([^a]*)(b)([^b]*)c",
-        r"^(.)(.*)(é|b)$",
-        r"^(?:a(b)?){2,4}(.*)$",
-        r"^(.+)(.+)$",
-        r"^(?:(a+)b|(a+)c) ?$",
-        r"^(a*?)b",
-        r"^(|a)b$",
-        r"(a)b",
-    ];
-
-    proptest! {
-        #[test]
-        fn captures_are_those_of_the_general_engine(
-            text in r#"[abcd ."\\é\n]{0,14}"#, number in 0..PATTERNS.len(),
-        ) {
-            if let Some((walked, searched)) = both(PATTERNS[number], &text) {
-                prop_assert_eq!(walked, searched);
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_walked_is_left_alone() {
-        let refused = |pattern: &str| Walk::new(&::regex_syntax::parse(pattern).unwrap()).is_none();
-        for pattern in [
-            r"a",
-            r"^\b",
-            r"^(?i)k",
-            r"^a*?b",
-            r"^[^ ]{2}",
-            r"^(?m:a$)",
-            r"^(?:a*b?)*",
-        ] {
-            assert!(refused(pattern), "{pattern}");
-        }
-        assert!(!refused(r"^(.*) from ([0-9]{1,3}(?:\.[0-9]{1,3}){3})$"));
-    }
-
-    #[test]
-    fn work_is_bounded() {
-        let hir = ::regex_syntax::parse(r"^.*.*.*.*.*b$").unwrap();
-        let walk = Walk::new(&hir).unwrap();
-        let text = "a".repeat(2_000) + "c";
-        let walked = walk.run(&text, &mut vec![None; 2], &mut Vec::new());
-        assert!(matches!(walked, Walked::NoMatch | Walked::Unknown));
-        let hard = "b".repeat(2_000) + "c";
-        let walked = walk.run(&hard, &mut vec![None; 2], &mut Vec::new());
-        assert_eq!(walked, Walked::Unknown);
     }
 }

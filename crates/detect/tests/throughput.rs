@@ -1,5 +1,6 @@
 //! How long a line takes on its way through the parsers. Run by hand:
 //! `cargo test --release -p detect --test throughput -- --ignored --nocapture`
+//! A whole rules folder over a whole log: name both in `RULES` and `LOG` (and `KIND`, else syslog).
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use detect::{
+    engine::{Clock, DataFile, Engine, EngineOptions, Rules},
     event::{Event, FieldMap},
     expr::{Requirements, Services},
     parse::{NoTrace, ParseOutcome, Parsers},
@@ -16,6 +18,7 @@ use detect::{
     rules::RuleFile,
     symbols::Symbols,
 };
+use model::{LineOrigin, Record, RecordMeta, SourceId, SourceInfo, Timestamp};
 
 const LINES: usize = 1_000_000;
 
@@ -151,4 +154,63 @@ fn a_million_lines() {
             );
         }
     }
+}
+
+#[test]
+#[ignore = "needs a folder of rules and a log, named in the environment"]
+fn a_folder_over_a_log() {
+    let (Some(folder), Some(log)) = (std::env::var_os("RULES"), std::env::var_os("LOG")) else {
+        println!("SKIPPED: RULES and LOG name a folder and a file");
+        return;
+    };
+    let kind = std::env::var("KIND").unwrap_or_else(|_| "syslog".to_owned());
+    let files = rules(Path::new(&folder));
+    let data = files.iter().filter(|f| f.path.contains("/data/"));
+    let data: Vec<DataFile> = data
+        .map(|f| DataFile {
+            name: f.name().to_owned(),
+            bytes: f.text.clone().into_bytes(),
+        })
+        .collect();
+    let start = spent();
+    let (rules, _) = Rules::load(files, &data);
+    let loaded = spent() - start;
+    let mut engine = Engine::new(rules, EngineOptions::default());
+    let built = spent() - start - loaded;
+    let source = SourceInfo {
+        name: "log".to_owned(),
+        module: "file".to_owned(),
+        labels: [("type".to_owned(), kind)].into(),
+    };
+    let text = fs::read(log).unwrap_or_default();
+    let mut alerts = Vec::new();
+    let (mut lines, mut count) = (0_u64, 0);
+    let start = spent();
+    for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        let meta = RecordMeta {
+            source: SourceId(0),
+            origin: LineOrigin::Stream { line: lines },
+            received: Timestamp::EPOCH,
+            text: 0..line.len(),
+            raw: 0..0,
+            truncated: false,
+            catch_up: false,
+        };
+        let record = Record {
+            meta: &meta,
+            text: line,
+            raw: line,
+        };
+        engine.observe(&record, &source, Clock::Recording, &mut alerts);
+        lines += 1;
+        count += alerts.len();
+        alerts.clear();
+    }
+    let nanos = (spent() - start) / u128::from(lines.max(1));
+    println!(
+        "load {} ms, build {} ms; {lines} lines, {nanos} ns a line, {count} alerts; {:?}",
+        loaded / 1_000_000,
+        built / 1_000_000,
+        engine.stats(),
+    );
 }

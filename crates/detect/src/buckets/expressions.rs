@@ -23,6 +23,7 @@ pub(crate) struct Context<'a> {
     pub(crate) stats: &'a mut EngineStats,
     effects: RefCell<Vec<Effect>>,
     changed: bool,
+    writes: u32,
 }
 
 impl<'a> Context<'a> {
@@ -39,6 +40,7 @@ impl<'a> Context<'a> {
             stats,
             effects: RefCell::default(),
             changed: false,
+            writes: 0,
         }
     }
 
@@ -72,6 +74,11 @@ impl<'a> Context<'a> {
         result
     }
 
+    /// How often an expression has written into the event.
+    pub(super) const fn writes(&self) -> u32 {
+        self.writes
+    }
+
     /// Whether an expression has written into the event since the last call.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -85,6 +92,7 @@ impl<'a> Context<'a> {
         if !effects.is_empty() {
             expr::apply_effects(effects, self.event, self.symbols);
             self.changed = true;
+            self.writes = self.writes.wrapping_add(1);
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) use self::{
 use crate::{
     engine::{EngineOptions, EngineStats},
     event::{Event, FieldMap, TimeMode},
-    expr::Services,
+    expr::{DataFiles, Services},
     symbols::{Sym, Symbols},
 };
 
@@ -116,11 +116,12 @@ impl Buckets {
     pub(crate) fn new(
         scenarios: Vec<Scenario>,
         symbols: &mut Symbols,
+        data: &DataFiles,
         options: EngineOptions,
     ) -> Self {
         let notable = packed::notable(symbols);
         Self {
-            index: Index::new(&scenarios),
+            index: Index::new(&scenarios, data),
             shares: shares(&scenarios),
             scenarios: scenarios.into(),
             notable,
@@ -166,26 +167,32 @@ impl Buckets {
         self.index.candidates(cx.event, &mut candidates);
         let mut packs = Packs::default();
         let mut poured = 0;
-        for number in &candidates {
-            let Some(own) = scenarios.get(*number as usize) else {
+        let (mut next, mut writes) = (0, cx.writes());
+        while let Some(number) = candidates.get(next).copied() {
+            next += 1;
+            if cx.writes() != writes {
+                // An expression wrote into the event: others may match it now.
+                writes = cx.writes();
+                self.index.candidates(cx.event, &mut candidates);
+                next = candidates.partition_point(|candidate| *candidate < number);
+                continue;
+            }
+            let Some(own) = scenarios.get(number as usize) else {
                 continue;
             };
             if cx.test(&own.filter, own, None) != Some(true) {
                 continue;
             }
-            let number = self
-                .shares
-                .get(*number as usize)
-                .copied()
-                .unwrap_or(*number);
-            let scenario = scenarios.get(number as usize).unwrap_or(own);
+            let shared = self.shares.get(number as usize).copied();
+            let shared = shared.unwrap_or(number);
+            let scenario = scenarios.get(shared as usize).unwrap_or(own);
             let mut pouring = Pouring {
                 buckets: self,
                 cx,
                 arrival,
                 own,
                 scenario,
-                number,
+                number: shared,
                 packs: &mut packs,
             };
             if pouring.run(full) == Poured::Counted {

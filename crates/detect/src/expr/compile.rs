@@ -1,5 +1,7 @@
 //! Tree to compiled expression: names resolved and checked, constants folded.
 
+use std::sync::OnceLock;
+
 use memchr::memmem::Finder;
 use model::limits::EXPRESSION_BYTES_MAX;
 
@@ -8,6 +10,8 @@ use super::{
     ast::{Ast, Binary, Chain, Kind, Pointer},
     eval,
     functions::{self, Function},
+    line_test::{self, LineTest},
+    lists::Fits,
     node::{Format, Key, Loop, LoopKind, Nil, Node, RegexCache, Root},
     parser,
     shape::Shape,
@@ -37,6 +41,7 @@ pub(super) fn program(
         vars,
         symbols,
         writes,
+        written: false,
         scope: Vec::new(),
         locals: 0,
         closures: Vec::new(),
@@ -70,6 +75,8 @@ struct Compiler<'s> {
     symbols: &'s mut Symbols,
     /// Whether the expression sets fields, so that reads must look at what it set.
     writes: bool,
+    /// Whether it has set one by the place where the compiler stands.
+    written: bool,
     scope: Vec<Variable>,
     locals: usize,
     /// What `#` is in each closure around.
@@ -391,13 +398,19 @@ impl Compiler<'_> {
             self.requirements.reads.push((map, key.sym));
         }
         let node = match map_node {
-            Node::Member(of, _) if is_event(&of.0) && self.writes => {
+            Node::Member(of, _) if is_event(&of.0) && self.may_be_written() => {
                 Node::FieldNow(map, Box::new(key))
             }
             Node::Member(of, _) if is_event(&of.0) => Node::Field(map, key.sym),
             other => Node::Member(Box::new((other, key)), nil),
         };
         (node, Shape::Text)
+    }
+
+    /// Whether what is read here may have been set by this very expression: by what stands before,
+    /// or in a closure by an earlier round.
+    const fn may_be_written(&self) -> bool {
+        self.writes && (self.written || !self.closures.is_empty())
     }
 
     fn index(&mut self, of: &Ast, key: &Ast, optional: bool) -> Compiled {
@@ -467,6 +480,7 @@ impl Compiler<'_> {
                 let fix = format!("write evt.{name}('key', value)");
                 return Err(fail(at, format!("{name} takes a key and a value"), fix));
             };
+            self.written = true;
             return Ok((Node::SetField(map, Box::new((key, value))), Shape::Bool));
         }
         let nil = if optional { Nil::Passes } else { Nil::Fails };
@@ -585,6 +599,10 @@ impl Compiler<'_> {
             return Err(unknown_function(at, name));
         };
         let (list, shape) = self.expression(list)?;
+        let shortcut = match (kind, arguments.as_slice()) {
+            (LoopKind::Any, [body]) => self.shortcut(&list, body)?,
+            _ => None,
+        };
         let first_slot = self.slots;
         let body = match arguments.next() {
             Some(body) => {
@@ -604,6 +622,7 @@ impl Compiler<'_> {
             body,
             extra,
             slots,
+            shortcut,
         }));
         let result = match kind {
             LoopKind::All | LoopKind::Any | LoopKind::None | LoopKind::One => Shape::Bool,
@@ -613,6 +632,40 @@ impl Compiler<'_> {
             LoopKind::GroupBy | LoopKind::Map | LoopKind::Reduce | LoopKind::Sum => Shape::Any,
         };
         Ok((node, result))
+    }
+
+    /// The same question as `body`, asked of all lines of a data file at once.
+    fn shortcut(&mut self, list: &Node, body: &Ast) -> Result<Option<Box<LineTest>>, ExprError> {
+        let Node::Call(function, arguments) = list else {
+            return Ok(None);
+        };
+        let ("File", [Node::Text(file)]) = (function.name, &**arguments) else {
+            return Ok(None);
+        };
+        let Some((fits, text, line, meaning)) = line_test::comparison(body) else {
+            return Ok(None);
+        };
+        // Only the first round counts, and before it nothing of the closure is written.
+        let written = self.may_be_written();
+        let writes = std::mem::replace(&mut self.writes, written);
+        self.closures.push(Shape::Text);
+        let sides = self
+            .node(text)
+            .and_then(|text| Ok((text, self.node(line)?)));
+        self.closures.pop();
+        self.writes = writes;
+        let (text, line) = sides?;
+        let plain = fits != Fits::Equals || matches!(text, Node::Field(..) | Node::Line);
+        Ok((plain && is_steady(&text) && is_of_item(&line)).then(|| {
+            Box::new(LineTest {
+                file: file.clone(),
+                text,
+                fits,
+                line,
+                meaning,
+                finder: OnceLock::new(),
+            })
+        }))
     }
 
     /// Marks calls whose result is the same in every round, so that they run once.
@@ -653,6 +706,15 @@ impl Compiler<'_> {
             .into_iter()
             .map(|node| self.hoist(node))
             .collect()
+    }
+}
+
+/// Whether a node's value depends on the closure's item and on nothing else.
+fn is_of_item(node: &Node) -> bool {
+    match node {
+        Node::Pointer(Pointer::Item) | Node::Text(_) | Node::Int(_) => true,
+        Node::Call(function, arguments) => function.pure && arguments.iter().all(is_of_item),
+        _ => false,
     }
 }
 

@@ -8,6 +8,11 @@ use super::{
 };
 
 pub(super) fn run<'a>(machine: &mut Machine<'_, 'a>, of: &'a Loop) -> Evaluated<'a> {
+    if let Some(shortcut) = &of.shortcut
+        && let Some(known) = shortcut.ask(machine)?
+    {
+        return Ok(Value::Bool(known));
+    }
     let list = list(machine, &of.list)?;
     let extra = match (of.kind, &of.extra) {
         (LoopKind::Reduce | LoopKind::SortBy, Some(extra)) => Some(machine.eval(extra)?),

@@ -12,8 +12,11 @@ mod ast;
 mod compare;
 mod compile;
 mod eval;
+mod folded;
 mod functions;
 mod lexer;
+mod line_test;
+mod lists;
 mod loops;
 mod node;
 mod parser;
@@ -29,7 +32,9 @@ mod why;
 
 use std::cell::RefCell;
 
+pub(crate) use self::folded::Places;
 pub use self::{
+    lists::{Lines, Patterns},
     services::{
         DataFile, DataFiles, DecisionCounts, Lookup, LookupKind, LookupRow, Services, Stash,
     },
@@ -244,6 +249,11 @@ impl Expr {
 
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Texts without which the condition is false, given these data files.
+    pub(crate) fn places(&self, data: &DataFiles) -> Option<Places> {
+        folded::places(&self.program.root, data)
     }
 
     pub const fn requirements(&self) -> &Requirements {

@@ -8,6 +8,7 @@ use regex::Regex;
 use super::{
     ast::{Binary, Pointer},
     functions::Function,
+    line_test::LineTest,
     value::Value,
 };
 use crate::{event::FieldMap, symbols::Sym};
@@ -112,6 +113,8 @@ pub(super) struct Loop {
     pub(super) extra: Option<Node>,
     /// The cache slots of this closure.
     pub(super) slots: std::ops::Range<usize>,
+    /// Asked first, where there is one.
+    pub(super) shortcut: Option<Box<LineTest>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

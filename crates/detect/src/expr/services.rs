@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use model::Timestamp;
 use regex::Regex;
 
+use super::lists::{Lines, Patterns};
 use crate::regex_syntax::{self, RegexError};
 
 /// Data files, the stash, the time and the names that helper functions read.
@@ -62,9 +63,9 @@ pub enum DataFile {
     /// `type: map`: `LookupFile`.
     Map(Lookup),
     /// `type: regexp`: `RegexpInFile`.
-    Regexes(Vec<Regex>),
+    Regexes(Patterns),
     /// `type: string`: `File`.
-    Strings(Vec<String>),
+    Strings(Lines),
 }
 
 impl DataFiles {
@@ -81,9 +82,13 @@ impl DataFiles {
     }
 
     pub(crate) fn strings(&self, name: &str) -> &[String] {
+        self.lines(name).map_or(&[], |lines| lines)
+    }
+
+    pub(super) fn lines(&self, name: &str) -> Option<&Lines> {
         match self.files.get(name) {
-            Some(DataFile::Strings(lines)) => lines,
-            _ => &[],
+            Some(DataFile::Strings(lines)) => Some(lines),
+            _ => None,
         }
     }
 }

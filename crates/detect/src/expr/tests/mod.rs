@@ -61,12 +61,12 @@ impl World {
         world
             .services
             .data
-            .insert("paths.txt", DataFile::Strings(lines));
+            .insert("paths.txt", DataFile::Strings(lines.into()));
         let regexes = vec![regex_syntax::compile("(?i)^bad.*bot$").unwrap()];
         world
             .services
             .data
-            .insert("bots.txt", DataFile::Regexes(regexes));
+            .insert("bots.txt", DataFile::Regexes(regexes.into()));
         let row = LookupRow {
             kind: LookupKind::Contains,
             pattern: "wp-".into(),
