@@ -280,7 +280,7 @@ mod tests {
         ) {
             let mut symbols = Symbols::default();
             let text: Vec<String> = (0..).zip(FILTERS).map(|(n, filter)| {
-                format!("type: trigger\nname: a/{n}\ndescription: d\nfilter: \"{filter}\"\n")
+                format!("type: trigger\nname: a/{n}\ndescription: d\nfilter: |\n  {filter}\n")
             }).collect();
             let file = RuleFile::new("scenarios/a.yaml", text.join("---\n"));
             let mut found = Vec::new();
