@@ -1,8 +1,8 @@
-//! What a folder of CrowdSec content offers: its items by kind and name.
+//! What a folder of detection content offers: its items by kind and name.
 //!
-//! First step of an import. Reads two layouts: a checkout of the hub (`scenarios/<author>/x.yaml`)
-//! and an installed `/etc/crowdsec`, whose links say what is enabled there. Judges nothing and
-//! writes nothing.
+//! First step of an import. Reads a checkout of the CrowdSec hub (`scenarios/<author>/x.yaml`), an
+//! installed `/etc/crowdsec`, whose links say what is enabled there, and trees of Sigma rules.
+//! Judges nothing and writes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +11,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use detect::rules::{RuleFile, RuleKind};
 use model::limits;
 use serde::Serialize;
 
-use super::installed::{self, Installation};
+use super::{
+    choice,
+    installed::{self, Installation},
+    origin::Origin,
+};
 
 const ITEMS_MAX: usize = 20_000;
-const DEPTH_MAX: usize = 6;
+const DEPTH_MAX: usize = 10;
 
 /// What an item is, in the order in which reports list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,10 +35,13 @@ pub(super) enum Kind {
     Context,
     AppsecConfig,
     AppsecRule,
+    Sigma,
+    SigmaMapping,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] = [
+    /// Those of CrowdSec, each in a folder of its own.
+    const OF_CROWDSEC: [Self; 7] = [
         Self::Collection,
         Self::Parser,
         Self::Postoverflow,
@@ -53,6 +61,7 @@ impl Kind {
             Self::Context => "contexts",
             Self::AppsecConfig => "appsec-configs",
             Self::AppsecRule => "appsec-rules",
+            Self::Sigma | Self::SigmaMapping => "",
         }
     }
 
@@ -76,6 +85,8 @@ impl fmt::Display for Kind {
             Self::Context => "context",
             Self::AppsecConfig => "appsec config",
             Self::AppsecRule => "appsec rule",
+            Self::Sigma => "sigma rule",
+            Self::SigmaMapping => "sigma mapping",
         })
     }
 }
@@ -112,10 +123,44 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    pub(super) fn read(dir: &Path) -> Result<Self> {
-        if !dir.is_dir() {
-            bail!("{} is no folder that can be read", dir.display());
+    /// What `dir` offers of `origin`.
+    pub(super) fn read(dir: &Path, origin: Origin) -> Result<Self> {
+        match origin {
+            Origin::Sigma => Self::of_sigma(dir),
+            Origin::CrowdSec | Origin::Fail2ban => Self::of_crowdsec(dir),
         }
+    }
+
+    fn of_sigma(dir: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        collect(dir, 0, &mut files)?;
+        files.sort();
+        let mut catalogue = Self::default();
+        for file in files {
+            let below = file.strip_prefix(dir).unwrap_or(&file);
+            let Some(place) = below.to_str() else {
+                continue;
+            };
+            let text = read_text(&file);
+            let rule = RuleFile::new(place, text.clone().unwrap_or_default());
+            let kind = match rule.kind() {
+                RuleKind::SigmaMapping | RuleKind::SigmaPlaceholders => Kind::SigmaMapping,
+                RuleKind::Sigma => Kind::Sigma,
+                _ => continue,
+            };
+            let name = choice::path_name(place);
+            let place = place.to_owned();
+            if catalogue.items.len() >= ITEMS_MAX {
+                bail!("{}: more than {ITEMS_MAX} rules", dir.display());
+            }
+            catalogue
+                .items
+                .insert(Id { kind, name }, Item { place, text });
+        }
+        Ok(catalogue)
+    }
+
+    fn of_crowdsec(dir: &Path) -> Result<Self> {
         let mut catalogue = Self::default();
         let installation = installed::find(dir)?;
         if let Some(hub) = installation.as_ref().and_then(|i| i.hub.as_deref()) {
@@ -127,14 +172,6 @@ impl Catalogue {
             installation
         });
         catalogue.add_patterns(&dir.join("patterns"))?;
-        if catalogue.items.is_empty() {
-            bail!(
-                "{} holds no detection content: there is no parsers, scenarios, postoverflows, \
-                 collections or contexts folder with YAML files in it\n  fix: name a checkout of \
-                 the CrowdSec hub or an installed /etc/crowdsec",
-                dir.display()
-            );
-        }
         Ok(catalogue)
     }
 
@@ -160,7 +197,7 @@ impl Catalogue {
     /// Adds what lies below `root`; the items that were found there.
     fn add_tree(&mut self, root: &Path) -> Result<BTreeSet<Id>> {
         let mut found = BTreeSet::new();
-        for kind in Kind::ALL {
+        for kind in Kind::OF_CROWDSEC {
             let mut files = Vec::new();
             collect(&root.join(kind.folder()), 0, &mut files)?;
             files.sort();
@@ -279,7 +316,7 @@ mod tests {
         write(dir.path(), "scenarios/me/README.md", "");
         write(dir.path(), "patterns/mine", "A b\n");
         write(dir.path(), "patterns/mine.bak", "A c\n");
-        let catalogue = Catalogue::read(dir.path()).unwrap();
+        let catalogue = Catalogue::read(dir.path(), Origin::CrowdSec).unwrap();
         assert_eq!(names(&catalogue), ["parser me/a-logs", "scenario me/a-bf"]);
         assert_eq!(catalogue.patterns.len(), 1);
         assert!(catalogue.installed.is_none());
@@ -306,7 +343,7 @@ mod tests {
             )
             .unwrap();
         }
-        let catalogue = Catalogue::read(&etc).unwrap();
+        let catalogue = Catalogue::read(&etc, Origin::CrowdSec).unwrap();
         assert_eq!(
             names(&catalogue),
             [
@@ -324,12 +361,5 @@ mod tests {
             .values()
             .find(|i| i.place.ends_with("gone.yaml"));
         assert!(gone.unwrap().text.is_err());
-    }
-
-    #[test]
-    fn a_folder_without_content_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = Catalogue::read(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("no detection content"), "{error}");
     }
 }

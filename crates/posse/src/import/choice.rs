@@ -128,7 +128,7 @@ pub(super) fn path_name(place: &str) -> String {
 }
 
 /// The collection of that name, else every item of that name; the author may be left out when
-/// that leaves no doubt, and a path names exactly one.
+/// that leaves no doubt, a path names exactly one, and an author or a folder all of theirs.
 fn named(catalogue: &Catalogue, name: &str) -> Result<Vec<Id>> {
     let by_path = catalogue
         .items
@@ -158,6 +158,11 @@ fn named(catalogue: &Catalogue, name: &str) -> Result<Vec<Id>> {
     let exact = of(&|id| id.name == name);
     if !exact.is_empty() {
         return Ok(exact);
+    }
+    let below = format!("{}/", name.trim_end_matches('/'));
+    let folder = of(&|id| id.name.starts_with(&below));
+    if !folder.is_empty() {
+        return Ok(folder);
     }
     let short = of(&|id| id.name.rsplit('/').next() == Some(name));
     let authors: BTreeSet<&str> = short.iter().map(|id| id.name.as_str()).collect();

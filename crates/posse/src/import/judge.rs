@@ -179,8 +179,10 @@ impl Judge<'_> {
                     .map(|entry| entry.file.as_str())
                     .collect();
                 let empty = places.iter().filter(|(place, id)| {
-                    let is_rule =
-                        matches!(id.kind, Kind::Parser | Kind::Postoverflow | Kind::Scenario);
+                    let is_rule = matches!(
+                        id.kind,
+                        Kind::Parser | Kind::Postoverflow | Kind::Scenario | Kind::Sigma
+                    );
                     is_rule && !loaded.contains(*place) && !self.refused.contains_key(**id)
                 });
                 let empty: Vec<Id> = empty.map(|(_, id)| (*id).clone()).collect();

@@ -10,8 +10,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    acquisition,
-    catalogue::{Catalogue, Id},
+    catalogue::Id,
     judge::{self, State, Verdicts},
     overlap,
     shelf::Manifest,
@@ -22,10 +21,15 @@ use crate::{config::Config, content, exit::Exit};
 const OVERLAPS_MAX: usize = 12;
 
 pub(super) struct Report<'a> {
-    pub(super) catalogue: &'a Catalogue,
     pub(super) verdicts: &'a Verdicts,
     pub(super) manifest: &'a Manifest,
     pub(super) into: &'a Path,
+    /// How many items the origin offered.
+    pub(super) available: usize,
+    /// The logs that it read, as tables of our configuration.
+    pub(super) sources: String,
+    /// What else to know or to write into the configuration.
+    pub(super) notes: Vec<String>,
     pub(super) overlaps: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -111,12 +115,13 @@ impl Report<'_> {
             "with_note": totals.with_note,
             "not": totals.not,
             "not_appsec": totals.appsec,
-            "available": self.catalogue.items.len(),
+            "available": self.available,
             "data_files": self.manifest.data.len(),
             "folder": self.folder(),
             "loaded_by_guard": self.is_loaded(),
             "overlaps": self.overlaps,
-            "sources": self.sources(),
+            "sources": self.sources,
+            "notes": self.notes,
         })
     }
 
@@ -137,7 +142,7 @@ impl Report<'_> {
             "\n{all} items: {as_is} run as is, {with_note} run with a note, {not} do not \
              run{of_appsec}"
         )?;
-        let offered = self.catalogue.items.len();
+        let offered = self.available;
         let data = self.manifest.data.len();
         writeln!(
             out,
@@ -146,7 +151,10 @@ impl Report<'_> {
             self.folder()
         )?;
         self.overlap(out)?;
-        let sources = self.sources();
+        for note in &self.notes {
+            writeln!(out, "{note}")?;
+        }
+        let sources = &self.sources;
         if !sources.is_empty() {
             writeln!(
                 out,
@@ -201,13 +209,6 @@ impl Report<'_> {
 
     fn folder(&self) -> String {
         self.into.join(&self.manifest.origin).display().to_string()
-    }
-
-    fn sources(&self) -> String {
-        let installed = self.catalogue.installed.as_ref();
-        installed
-            .map(|i| acquisition::as_toml(&i.acquisition))
-            .unwrap_or_default()
     }
 
     /// Whether a guard with the usual configuration reads the folder.

@@ -8,7 +8,7 @@ mod sigma;
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{cli::RulesTestArgs, exit::Exit};
 
