@@ -352,7 +352,7 @@ pub(crate) fn alert_row(alert: &Alert, version: Version) -> AlertRow {
         source: visible(&line.source, TEXT_CHARS_SHOWN),
         raw: visible(&raw_text(&line.raw), LINE_CHARS_SHOWN),
         received: line.received,
-        sha256: line.sha256.clone(),
+        sha256: line.sha256.to_string(),
     });
     AlertRow {
         version,

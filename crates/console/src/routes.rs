@@ -246,13 +246,13 @@ fn alert_page(
             source => visible(&line.source, TEXT_CHARS_SHOWN),
             raw => visible(&raw_text(&line.raw), usize::MAX),
             at => value(&Moment::new(line.received, now)),
-            sha256 => &line.sha256,
+            sha256 => line.sha256.to_string(),
         }
     });
     let last_event = alert.events.last();
     let facts: Vec<(String, String)> = last_event
         .iter()
-        .flat_map(|event| &event.meta)
+        .flat_map(|event| event.meta.iter())
         .map(|(k, v)| (visible(k, TEXT_CHARS_SHOWN), visible(v, TEXT_CHARS_SHOWN)))
         .collect();
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();

@@ -68,7 +68,7 @@ pub(crate) fn notice(text: &str) -> News {
 pub(crate) fn alert(value: &str, line: &str) -> News {
     let at = Timestamp::from_seconds(1);
     let origin = LineOrigin::Stream { line: 1 };
-    let evidence = EvidenceLine::new("/var/log/auth.log", origin, at, line.as_bytes());
+    let evidence = EvidenceLine::new("/var/log/auth.log".into(), origin, at, line.as_bytes());
     news(Happening::Alert(Box::new(Alert {
         id: AlertId::derive(&[value.as_bytes()]),
         rule: "posse/ssh-bf".into(),

@@ -73,9 +73,8 @@ impl Network {
     pub(crate) fn holds(&self, seen: impl Iterator<Item = usize>, tally: &mut Tally) -> bool {
         tally.begin(self.need.len());
         for text in seen {
-            tally
-                .waiting
-                .extend(self.by_text.get(text).into_iter().flatten());
+            let asking = self.by_text.get(text).map_or(&[][..], Vec::as_slice);
+            tally.waiting.extend_from_slice(asking);
             while let Some(part) = tally.waiting.pop() {
                 if self.count(part, tally) && self.pass_on(part, tally) {
                     return true;
@@ -100,9 +99,9 @@ impl Network {
 
     /// Tells those that ask for the part; whether it was the root.
     fn pass_on(&self, part: u32, tally: &mut Tally) -> bool {
-        tally
-            .waiting
-            .extend(self.parents.get(part as usize).into_iter().flatten());
+        let parents = self.parents.get(part as usize);
+        let parents = parents.map_or(&[][..], Vec::as_slice);
+        tally.waiting.extend_from_slice(parents);
         part == self.root
     }
 }

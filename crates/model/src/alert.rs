@@ -1,12 +1,12 @@
 //! An alert: a rule saw enough. It carries the lines that made it so.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::{LineOrigin, Prefix, Timestamp};
+use crate::{LineOrigin, Meta, Prefix, Timestamp};
 
 /// Names one alert for good. Derived from what caused it, so that a line read twice gives the
 /// same alert twice, and the second can be recognised.
@@ -71,6 +71,90 @@ impl Serialize for AlertId {
 }
 
 impl<'de> Deserialize<'de> for AlertId {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// SHA-256 of some bytes; written as lower-case hex.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl ContentHash {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// What SHA-256 gave.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Alerts hold many hashes, so this does not go through `fmt` digit by digit.
+    fn with_hex<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            if let [high, low] = pair {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+            }
+        }
+        read(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+const fn digit(n: u8) -> u8 {
+    if n < 10 { b'0' + n } else { b'a' + n - 10 }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_hex(|text| f.write_str(text))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ContentHash {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        const WHY: &str = "a SHA-256 is 64 hexadecimal digits";
+        let mut bytes = [0; 32];
+        let pairs = s.as_bytes().chunks_exact(2);
+        if s.len() != 64 {
+            return Err(WHY);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            let value = |c: u8| {
+                char::from(c)
+                    .to_digit(16)
+                    .and_then(|n| u8::try_from(n).ok())
+            };
+            *byte = match pair {
+                [high, low] => value(*high).zip(value(*low)).map(|(h, l)| h << 4 | l),
+                _ => None,
+            }
+            .ok_or(WHY)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for ContentHash {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.with_hex(|text| s.serialize_str(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentHash {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         String::deserialize(d)?.parse().map_err(D::Error::custom)
     }
@@ -145,11 +229,11 @@ impl RawText {
 /// A raw line that counted towards an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceLine {
-    pub source: String,
+    pub source: Arc<str>,
     pub origin: LineOrigin,
     pub received: Timestamp,
-    /// SHA-256 of the whole raw line (without its line end), lower-case hex.
-    pub sha256: String,
+    /// Of the whole raw line, without its line end.
+    pub sha256: ContentHash,
     /// Length of the whole raw line in bytes.
     pub bytes: u64,
     /// The raw line, or its first [`crate::limits::EVIDENCE_LINE_BYTES_MAX`] bytes.
@@ -157,37 +241,26 @@ pub struct EvidenceLine {
 }
 
 impl EvidenceLine {
-    pub fn new(source: &str, origin: LineOrigin, received: Timestamp, raw: &[u8]) -> Self {
+    pub fn new(source: Arc<str>, origin: LineOrigin, received: Timestamp, raw: &[u8]) -> Self {
         let kept = raw
             .get(..crate::limits::EVIDENCE_LINE_BYTES_MAX)
             .unwrap_or(raw);
         Self {
-            source: source.to_owned(),
+            source,
             origin,
             received,
-            sha256: hex(&Sha256::digest(raw)),
+            sha256: ContentHash::of(raw),
             bytes: raw.len() as u64,
             raw: RawText::new(kept),
         }
     }
 }
 
-/// Lower-case hexadecimal digits. Alerts hold many hashes, so this does not go through `fmt`.
-fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    text
-}
-
 /// What the parsers learnt from one line that counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertEvent {
     pub time: Timestamp,
-    pub meta: BTreeMap<String, String>,
+    pub meta: Meta,
 }
 
 /// A rule saw enough of one source.

@@ -17,6 +17,7 @@ mod entry;
 mod harmless;
 mod host;
 pub mod limits;
+mod meta;
 mod news;
 mod prefix;
 mod prefix_map;
@@ -24,7 +25,7 @@ mod record;
 mod status;
 mod time;
 
-pub use alert::{Alert, AlertEvent, AlertId, EvidenceLine, RawText, Scope};
+pub use alert::{Alert, AlertEvent, AlertId, ContentHash, EvidenceLine, RawText, Scope};
 pub use decision::{
     Author, Decision, KnownBan, Measure, Origin, Refusal, RefusalReason, Release, ReleaseReason,
 };
@@ -33,6 +34,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
 pub use harmless::harmless;
 pub use host::HostFacts;
+pub use meta::Meta;
 pub use news::{Happening, News};
 pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::{PrefixEnds, PrefixMap, PrefixRows};

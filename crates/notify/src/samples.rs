@@ -34,7 +34,12 @@ pub(crate) fn alert(address: &str, second: i64) -> Alert {
         labels: [("behavior".to_owned(), "ssh:bruteforce".into())].into(),
         context: Default::default(),
         events: Vec::new(),
-        evidence: vec![EvidenceLine::new("auth.log", origin, at, line.as_bytes())],
+        evidence: vec![EvidenceLine::new(
+            "auth.log".into(),
+            origin,
+            at,
+            line.as_bytes(),
+        )],
     }
 }
 

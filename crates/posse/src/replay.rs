@@ -59,6 +59,7 @@ pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
             print_of(arguments)
         },
         counts: BTreeMap::new(),
+        line: Vec::new(),
         last: Timestamp::EPOCH,
     };
     for path in &arguments.files {
@@ -86,6 +87,7 @@ pub(crate) fn replay_one(path: &Path, kind: &str, out: &mut dyn Write) -> Result
         record: None,
         printed: Print::Human,
         counts: BTreeMap::new(),
+        line: Vec::new(),
         last: Timestamp::EPOCH,
     };
     replay.file(path, kind, out)
@@ -114,6 +116,8 @@ struct Replay {
     printed: Print,
     /// Alerts by rule.
     counts: BTreeMap<String, u64>,
+    /// What is printed next; kept, so that long alerts need not grow it each time.
+    line: Vec<u8>,
     /// The newest time any alert spoke of.
     last: Timestamp,
 }
@@ -190,11 +194,21 @@ impl Replay {
                 }
                 continue;
             }
-            *self.counts.entry(alert.rule.clone()).or_default() += 1;
+            match self.counts.get_mut(&alert.rule) {
+                Some(count) => *count += 1,
+                None => {
+                    self.counts.insert(alert.rule.clone(), 1);
+                }
+            }
             self.last = self.last.max(alert.last);
             match self.printed {
                 Print::Human => writeln!(out, "{}  {}", alert.last, alert.message)?,
-                Print::Json => writeln!(out, "{}", serde_json::to_string(&alert)?)?,
+                Print::Json => {
+                    self.line.clear();
+                    serde_json::to_writer(&mut self.line, &alert)?;
+                    self.line.push(b'\n');
+                    out.write_all(&self.line)?;
+                }
                 Print::Nothing => {}
             }
             let mut entries = Vec::new();

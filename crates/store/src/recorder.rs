@@ -580,9 +580,7 @@ fn weight(entries: &[Entry]) -> u64 {
                 model::RawText::Base64(s) | model::RawText::Text(s) => s.len(),
             };
             let evidence: usize = a.evidence.iter().map(|e| 256 + raw(&e.raw)).sum();
-            let meta = |e: &model::AlertEvent| -> usize {
-                e.meta.iter().map(|(k, v)| 64 + k.len() + v.len()).sum()
-            };
+            let meta = |e: &model::AlertEvent| -> usize { 64 + 8 * e.meta.len() + e.meta.bytes() };
             1_024 + evidence + a.events.iter().map(meta).sum::<usize>()
         }
         Entry::Notice(n) => 512 + n.text.len() + 20 * n.prefixes.len(),

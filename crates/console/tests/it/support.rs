@@ -185,7 +185,7 @@ pub(crate) fn alert(value: &str, line: &str) -> Alert {
         context: Default::default(),
         events: Vec::new(),
         evidence: vec![EvidenceLine::new(
-            "/var/log/auth.log",
+            "/var/log/auth.log".into(),
             origin,
             at,
             line.as_bytes(),

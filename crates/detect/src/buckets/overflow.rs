@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
 
-use model::{Alert, AlertEvent, AlertId, EvidenceLine, Prefix, Scope, Timestamp, limits};
+use model::{Alert, AlertEvent, AlertId, EvidenceLine, Meta, Prefix, Scope, Timestamp, limits};
 
 use super::{
     Buckets, Full,
@@ -322,19 +322,20 @@ fn events<'a>(
 ) -> Vec<AlertEvent> {
     let mut room = limits::ALERT_EVENTS_BYTES_MAX;
     let mut events = Vec::with_capacity(queue.size_hint().0);
+    let mut pairs = Vec::new();
     for event in queue.rev().filter_map(|packed| Unpacked::read(packed)) {
         // A counted overflow has no meta of its own.
         if event.is_overflow() {
             continue;
         }
-        let meta: BTreeMap<String, String> = event
-            .fields()
-            .filter(|(map, ..)| *map == FieldMap::Meta)
-            .filter_map(|(_, sym, value)| Some((symbols.by_number(sym)?, value)))
-            .map(|(sym, value)| (symbols.name(sym).to_owned(), value.to_owned()))
-            .collect();
-        let size: usize = meta.iter().map(|(k, v)| k.len() + v.len()).sum();
-        let Some(left) = room.checked_sub(size) else {
+        pairs.clear();
+        let fields = event.fields().filter(|(map, ..)| *map == FieldMap::Meta);
+        pairs
+            .extend(fields.filter_map(|(_, sym, value)| {
+                Some((symbols.name(symbols.by_number(sym)?), value))
+            }));
+        let meta = Meta::new(&mut pairs);
+        let Some(left) = room.checked_sub(meta.bytes()) else {
             break;
         };
         room = left;
@@ -350,8 +351,11 @@ fn events<'a>(
 /// The last raw lines.
 fn evidence<'a>(queue: impl DoubleEndedIterator<Item = &'a Packed>) -> Vec<EvidenceLine> {
     let last = queue.rev().take(limits::EVIDENCE_LINES_MAX);
-    let mut lines = Vec::with_capacity(last.size_hint().0);
-    lines.extend(last.filter_map(|packed| Unpacked::read(packed)?.evidence()));
+    let mut lines: Vec<EvidenceLine> = Vec::with_capacity(last.size_hint().0);
+    for packed in last {
+        let before = lines.last().map(|line| &line.source);
+        lines.extend(Unpacked::read(packed).and_then(|event| event.evidence(before)));
+    }
     lines.reverse();
     lines
 }

@@ -9,7 +9,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use model::{EvidenceLine, FileId, LineOrigin, RawText, Scope, Timestamp, limits};
+use model::{ContentHash, EvidenceLine, FileId, LineOrigin, RawText, Scope, Timestamp, limits};
 use sha2::{Digest as _, Sha256};
 
 use super::codec::{Reader, put_bytes, put_i64, put_varint};
@@ -273,21 +273,26 @@ impl<'a> Unpacked<'a> {
         })
     }
 
-    pub(crate) fn evidence(&self) -> Option<EvidenceLine> {
+    /// The raw line. `before` is the source of the one told before, most often the same.
+    pub(crate) fn evidence(&self, before: Option<&Arc<str>>) -> Option<EvidenceLine> {
         let line = Line::read(self.line)?;
+        let source = match before {
+            Some(before) if **before == *line.source => Arc::clone(before),
+            _ => Arc::from(line.source),
+        };
         let Some(hash) = line.hash else {
             return Some(EvidenceLine::new(
-                line.source,
+                source,
                 line.origin,
                 line.received,
                 line.kept,
             ));
         };
         Some(EvidenceLine {
-            source: line.source.to_owned(),
+            source,
             origin: line.origin,
             received: line.received,
-            sha256: hash.iter().map(|b| format!("{b:02x}")).collect(),
+            sha256: ContentHash::from_bytes(hash.try_into().ok()?),
             bytes: line.bytes,
             raw: RawText::new(line.kept),
         })

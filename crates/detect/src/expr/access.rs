@@ -105,7 +105,7 @@ pub(super) fn get<'a>(
         Map::Sources(sources) => sources
             .get(name)
             .map(|s| Value::View(View::Source(s.as_ref()))),
-        Map::Strings(map) => map.get(name).map(|text| Value::text(text)),
+        Map::Strings(map) => map.get(name).map(Value::text),
         Map::Tree(map) => map.get(name).map(Value::from_json),
         Map::Unmarshaled(event) => match event.unmarshaled.get(name)? {
             serde_json::Value::Object(map) if event.string_maps.contains(name) => {
@@ -418,7 +418,7 @@ fn event_meta<'a>(env: &Env<'a>, event: &'a Event, key: &str) -> Value<'a> {
     match &event.overflow {
         Some(overflow) => {
             let found = overflow.events.iter().find_map(|e| e.meta.get(key));
-            Value::text(found.map_or("", String::as_str))
+            Value::text(found.unwrap_or_default())
         }
         None => {
             let sym = env.symbols.lookup(key);

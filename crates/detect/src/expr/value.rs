@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use model::{Alert, AlertEvent, Timestamp};
+use model::{Alert, AlertEvent, Meta, Timestamp};
 use serde_json::Value as Json;
 
 use crate::{
@@ -132,7 +132,7 @@ pub enum Map<'a> {
     QueueUnmarshaled(&'a dyn QueueView, usize),
     Shared(Arc<[(Text<'a>, Value<'a>)]>, Missing),
     Sources(&'a BTreeMap<String, Box<OverflowSource>>),
-    Strings(&'a BTreeMap<String, String>),
+    Strings(&'a Meta),
     Tree(&'a BTreeMap<String, Json>),
     Unmarshaled(&'a Event),
 }

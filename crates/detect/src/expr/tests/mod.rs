@@ -99,7 +99,7 @@ impl World {
             as_name: "Example".into(),
             country: "FR".into(),
         };
-        let meta = BTreeMap::from([("exe".to_owned(), "/usr/bin/dpkg".to_owned())]);
+        let meta = [("exe", "/usr/bin/dpkg")].into_iter().collect();
         self.event.overflow = Some(Box::new(Overflow {
             scenario: "test/ssh-bf".into(),
             scenario_hash: String::new(),
