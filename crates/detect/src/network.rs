@@ -35,6 +35,37 @@ pub(crate) struct Tally {
     /// By part: the line it was last counted for, and how many truths it got.
     got: Vec<(u32, u32)>,
     waiting: Vec<u32>,
+    verdicts: Verdicts,
+}
+
+/// The last verdicts, by the texts that were seen: most lines of a log are of a few kinds.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts(Vec<Verdict>);
+
+#[derive(Clone, Debug, Default)]
+struct Verdict {
+    /// Empty: nothing is kept here yet.
+    seen: Vec<u64>,
+    holds: bool,
+}
+
+/// Verdicts kept for one gate, a power of two.
+const VERDICTS: usize = 256;
+
+impl Verdicts {
+    /// Where the verdict about these texts is kept.
+    fn place(&mut self, seen: &[u64]) -> Option<&mut Verdict> {
+        if self.0.is_empty() {
+            self.0.resize(VERDICTS, Verdict::default());
+        }
+        // Fowler, Noll and Vo's steps, a word at a time; the upper bits are the mixed ones.
+        let hash = seen.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, word| {
+            (hash ^ word)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29)
+        });
+        self.0.get_mut((hash >> 32) as usize % VERDICTS)
+    }
 }
 
 impl Network {
@@ -69,8 +100,25 @@ impl Network {
         network
     }
 
-    /// Whether the root holds for a line in which just these texts stand. Each is given once.
-    pub(crate) fn holds(&self, seen: impl Iterator<Item = usize>, tally: &mut Tally) -> bool {
+    /// Whether the root holds for a line in which just these texts, a bit each, stand.
+    pub(crate) fn judge(&self, seen: &[u64], tally: &mut Tally) -> bool {
+        if let Some(known) = tally.verdicts.place(seen).filter(|v| v.seen == seen) {
+            return known.holds;
+        }
+        let texts = (0..)
+            .zip(seen)
+            .flat_map(|(word, bits)| ones(*bits).map(move |bit| word * 64 + bit));
+        let holds = self.holds(texts, tally);
+        if let Some(verdict) = tally.verdicts.place(seen) {
+            verdict.seen.clear();
+            verdict.seen.extend_from_slice(seen);
+            verdict.holds = holds;
+        }
+        holds
+    }
+
+    /// The same, worked out. Each text is given once.
+    fn holds(&self, seen: impl Iterator<Item = usize>, tally: &mut Tally) -> bool {
         tally.begin(self.need.len());
         for text in seen {
             let asking = self.by_text.get(text).map_or(&[][..], Vec::as_slice);
@@ -104,6 +152,17 @@ impl Network {
         tally.waiting.extend_from_slice(parents);
         part == self.root
     }
+}
+
+/// The places of the ones in `bits`.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = bits.trailing_zeros() as usize;
+        (bits != 0).then(|| {
+            bits &= bits - 1;
+            at
+        })
+    })
 }
 
 impl Tally {
@@ -181,8 +240,14 @@ mod tests {
             let mut tally = Tally::default();
             for line in lines {
                 let seen: Vec<u32> = line.into_iter().collect();
+                let expected = reference(&parts, root, &seen);
                 let judged = network.holds(seen.iter().map(|n| *n as usize), &mut tally);
-                prop_assert_eq!(judged, reference(&parts, root, &seen));
+                prop_assert_eq!(judged, expected);
+                let bits = [seen.iter().fold(0, |bits, n| bits | 1_u64 << n)];
+                // The second time from memory.
+                for _ in 0..2 {
+                    prop_assert_eq!(network.judge(&bits, &mut tally), expected);
+                }
             }
         }
     }

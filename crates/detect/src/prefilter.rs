@@ -156,27 +156,15 @@ impl Gate {
             return true;
         };
         let mut seen = [0; SEEN_WORDS];
-        scanner.find(line, &mut seen);
-        let texts = (0..)
-            .zip(seen)
-            .flat_map(|(word, bits)| ones(bits).map(move |bit| word * 64 + bit));
-        self.network.holds(texts, tally)
+        let words = scanner.len().div_ceil(64).clamp(1, SEEN_WORDS);
+        let seen = seen.get_mut(..words).unwrap_or_default();
+        scanner.find(line, seen);
+        self.network.judge(seen, tally)
     }
 }
 
 /// Words of bits for [`TEXTS_MAX`] texts.
 pub(crate) const SEEN_WORDS: usize = TEXTS_MAX / 64;
-
-/// The places of the ones in `bits`.
-fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let at = bits.trailing_zeros() as usize;
-        (bits != 0).then(|| {
-            bits &= bits - 1;
-            at
-        })
-    })
-}
 
 impl Part {
     fn input(&self) -> Input<'_> {

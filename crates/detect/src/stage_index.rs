@@ -58,7 +58,9 @@ impl StageIndex {
         let mut others = Vec::new();
         for (number, wanted) in wanted.iter().enumerate() {
             for (value, list) in &mut by_value {
-                if wanted.is_none_or(|values| values.contains(value)) {
+                let node = nodes.get(number);
+                let demanded = wanted.is_none_or(|values| values.contains(value));
+                if demanded && node.is_none_or(|node| may_take(node, field, value)) {
                     list.push(number);
                 }
             }
@@ -105,20 +107,19 @@ impl StageIndex {
     }
 }
 
+/// Whether the node's filter can be true while the field has this value.
+fn may_take(node: &Node, (map, sym): (FieldMap, Sym), value: &str) -> bool {
+    let filter = node.filter.as_ref().filter(|f| is_pure(f.source()));
+    filter.is_none_or(|filter| filter.may_hold(map, sym, value))
+}
+
 /// The fields a node's filter demands constants of, if nothing is written before it looks.
 fn demands<'n>(node: &'n Node, symbols: &Symbols) -> Vec<(FieldMap, Sym, &'n [String])> {
     let Some(filter) = &node.filter else {
         return Vec::new();
     };
     let source = filter.source();
-    let writes = [
-        "UnmarshalJSON",
-        "ParseKV",
-        "SetMeta",
-        "SetParsed",
-        "LogInfo",
-    ];
-    let pure = !writes.iter().any(|name| source.contains(name));
+    let pure = is_pure(source);
     filter
         .requirements()
         .equals
@@ -127,6 +128,18 @@ fn demands<'n>(node: &'n Node, symbols: &Symbols) -> Vec<(FieldMap, Sym, &'n [St
         .filter(|atom| pure || is_first(source, atom.map, symbols.name(atom.sym)))
         .map(|atom| (atom.map, atom.sym, atom.any_of.as_slice()))
         .collect()
+}
+
+/// Whether the expression only looks.
+fn is_pure(source: &str) -> bool {
+    let writes = [
+        "UnmarshalJSON",
+        "ParseKV",
+        "SetMeta",
+        "SetParsed",
+        "LogInfo",
+    ];
+    !writes.iter().any(|name| source.contains(name))
 }
 
 /// Whether `source` begins by comparing the field.

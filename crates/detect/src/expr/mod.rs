@@ -247,6 +247,12 @@ impl Expr {
         }
     }
 
+    /// Whether the expression can be true while the field has this value. Answers yes when it
+    /// cannot tell.
+    pub fn may_hold(&self, map: FieldMap, sym: Sym, value: &str) -> bool {
+        analysis::may_hold(&self.program.root, (map, sym), value)
+    }
+
     pub fn source(&self) -> &str {
         &self.source
     }

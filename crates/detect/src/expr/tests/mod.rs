@@ -904,6 +904,44 @@ fn requirements_are_sure_facts() {
 }
 
 #[test]
+fn one_field_decides_what_it_can() {
+    let mut symbols = Symbols::default();
+    let program = symbols.intern("program");
+    for (source, yes, no) in [
+        ("evt.Parsed.program startsWith 'nginx'", "nginx:", "sshd"),
+        (
+            "evt.Parsed.program in ['a', 'b'] && evt.Meta.x == 'y'",
+            "b",
+            "c",
+        ),
+        ("not (evt.Parsed.program contains 'ssh')", "login", "sshd"),
+        (
+            "not (evt.Parsed.program endsWith 'd' || evt.Meta.x == 'y')",
+            "x",
+            "sshd",
+        ),
+        (
+            "evt.Parsed.program == '' || evt.Parsed.program startsWith 'b'",
+            "",
+            "ab",
+        ),
+    ] {
+        let expr = compile(source, Vars::Event, &mut symbols).unwrap();
+        assert!(expr.may_hold(FieldMap::Parsed, program, yes), "{source}");
+        assert!(!expr.may_hold(FieldMap::Parsed, program, no), "{source}");
+        assert!(expr.may_hold(FieldMap::Meta, program, no), "{source}");
+    }
+    for source in [
+        "evt.Parsed.program contains 'a' || evt.Meta.x == 'y'",
+        "not (evt.Parsed.program == 'b' && evt.Meta.x == 'y')",
+        "Lower(evt.Parsed.program) == 'a'",
+    ] {
+        let expr = compile(source, Vars::Event, &mut symbols).unwrap();
+        assert!(expr.may_hold(FieldMap::Parsed, program, "b"), "{source}");
+    }
+}
+
+#[test]
 fn long_chains_are_flat_and_deep_ones_are_refused() {
     let mut world = World::new();
     let chain: Vec<String> = (0..5_000)
