@@ -322,10 +322,21 @@ mod tests {
     }
 
     #[test]
-    fn hex_is_what_fmt_writes() {
-        let all: Vec<u8> = (0..=255).collect();
-        let slow: String = all.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex(&all), slow);
+    fn hashes_are_lower_case_hex_both_ways() {
+        let hash = ContentHash::of(b"abc");
+        // The example of FIPS 180-4.
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash.to_string(), text);
+        assert_eq!(text.parse(), Ok(hash));
+        assert_eq!(serde_json::to_string(&hash).unwrap(), format!("\"{text}\""));
+        for bad in [
+            "",
+            "ba78",
+            &text.replace('b', "g"),
+            &text.replace("ba", "\u{e4}"),
+        ] {
+            assert!(bad.parse::<ContentHash>().is_err(), "{bad}");
+        }
     }
 
     #[test]

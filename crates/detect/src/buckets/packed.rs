@@ -526,12 +526,12 @@ mod tests {
         assert_eq!(field(FieldMap::Enriched, "other"), None);
         assert_eq!(field(FieldMap::Parsed, "pid"), None);
         let expected = EvidenceLine::new(
-            "/var/log/a",
+            "/var/log/a".into(),
             origin,
             Timestamp::from_seconds(5),
             b"raw \xff",
         );
-        assert_eq!(back.evidence(), Some(expected));
+        assert_eq!(back.evidence(None), Some(expected));
     }
 
     #[test]
@@ -539,8 +539,13 @@ mod tests {
         let raw = vec![b'x'; limits::EVIDENCE_LINE_BYTES_MAX + 1];
         let origin = LineOrigin::Stream { line: 9 };
         let (packed, _) = packed(&raw, &origin);
-        let back = Unpacked::read(&packed).unwrap().evidence();
-        let expected = EvidenceLine::new("/var/log/a", origin, Timestamp::from_seconds(5), &raw);
+        let back = Unpacked::read(&packed).unwrap().evidence(None);
+        let expected = EvidenceLine::new(
+            "/var/log/a".into(),
+            origin,
+            Timestamp::from_seconds(5),
+            &raw,
+        );
         assert_eq!(back, Some(expected));
     }
 
