@@ -18,6 +18,7 @@ use crate::{
     event::{Event, FieldMap, TimeMode},
     explain::{self, Account, Explainer, OverflowEnd},
     expr::Services,
+    fail2ban::{self, Caught, JailCounts, Jails},
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
     patterns::Library,
     prefilter::Prefilter,
@@ -66,6 +67,7 @@ pub struct Rules {
     parsers: Parsers,
     scenarios: Vec<Scenario>,
     contexts: Contexts,
+    jails: Jails,
 }
 
 impl Rules {
@@ -84,25 +86,36 @@ impl Rules {
             symbols,
             scenarios: Vec::new(),
             contexts: Contexts::default(),
+            jails: Jails::default(),
         };
         rules.contexts = Contexts::load(&files, &mut rules.symbols, &mut found);
         rules.list_parsers(&files);
         for file in files.iter().filter(|f| f.kind() == RuleKind::Scenario) {
             let hash = hex(&Sha256::digest(file.text.as_bytes()));
             let scenarios = buckets::load(file, &hash, &mut rules.symbols, &mut found);
-            rules
-                .entries
-                .extend(scenarios.iter().map(|scenario| RuleEntry {
-                    kind: EntryKind::Scenario,
-                    name: scenario.name.to_string(),
-                    file: scenario.file.clone(),
-                    description: scenario.description.clone(),
-                    hash: hash.clone(),
-                }));
-            rules.scenarios.extend(scenarios);
+            rules.add_scenarios(scenarios, &hash);
+        }
+        let (jails, kept) = fail2ban::load(&files, &mut found);
+        rules.jails = jails;
+        for bucket in &kept {
+            let hash = hex(&Sha256::digest(bucket.file.text.as_bytes()));
+            let scenarios = buckets::load_jail(bucket, &hash, &mut rules.symbols, &mut found);
+            rules.add_scenarios(scenarios, &hash);
         }
         rules.list_contexts(&files);
         (rules, found)
+    }
+
+    fn add_scenarios(&mut self, scenarios: Vec<Scenario>, hash: &str) {
+        self.entries
+            .extend(scenarios.iter().map(|scenario| RuleEntry {
+                kind: EntryKind::Scenario,
+                name: scenario.name.to_string(),
+                file: scenario.file.clone(),
+                description: scenario.description.clone(),
+                hash: hash.to_owned(),
+            }));
+        self.scenarios.extend(scenarios);
     }
 
     /// Contexts have no name of their own; they are called by author and file.
@@ -266,6 +279,8 @@ pub struct EngineStats {
     pub overflows_sourceless: u64,
     /// Overflows that were not poured again because they came of too many others.
     pub reprocess_too_deep: u64,
+    /// Of fail2ban's jails.
+    pub jails: JailCounts,
     /// Times an event could not pour because a recording's line had no time.
     pub timeless: u64,
     /// By scenario: buckets dropped because a ceiling was reached.
@@ -308,16 +323,18 @@ pub enum RestoreError {
 pub struct Engine {
     entries: Vec<RuleEntry>,
     hash: String,
-    symbols: Symbols,
+    pub(crate) symbols: Symbols,
     services: Services,
     parsers: Parsers,
     prefilter: Prefilter,
     buckets: Buckets,
     contexts: Contexts,
+    pub(crate) jails: Jails,
+    pub(crate) caught: Vec<Caught>,
     options: EngineOptions,
-    stats: EngineStats,
+    pub(crate) stats: EngineStats,
     /// Reused from line to line.
-    event: Event,
+    pub(crate) event: Event,
     overflow_event: Event,
     full: Vec<Full>,
 }
@@ -332,6 +349,7 @@ impl Engine {
             parsers,
             scenarios,
             contexts,
+            jails,
         } = rules;
         let needs = scenarios.iter().map(Scenario::requirements).collect();
         let prefilter = Prefilter::build(&parsers, needs, &symbols);
@@ -346,6 +364,8 @@ impl Engine {
             prefilter,
             buckets,
             contexts,
+            jails,
+            caught: Vec::new(),
             options,
             stats: EngineStats::default(),
             event: Event::default(),
@@ -368,6 +388,7 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
+        let jailed = self.jailed(record, source, clock, alerts);
         let Self {
             prefilter,
             parsers,
@@ -376,9 +397,9 @@ impl Engine {
         } = self;
         if !prefilter.may_matter(record.text, &source.labels, parsers, symbols) {
             self.stats.skipped += 1;
-            return Outcome::Skipped;
+            return jailed.or(Outcome::Skipped);
         }
-        self.take(record, source, clock, alerts, &mut NoTrace)
+        jailed.or(self.take(record, source, clock, alerts, &mut NoTrace))
     }
 
     /// Like [`Engine::observe`], and shows every step to `trace`; no line is skipped.
@@ -391,7 +412,8 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.stats.lines += 1;
-        self.take(record, source, clock, alerts, trace)
+        let jailed = self.jailed(record, source, clock, alerts);
+        jailed.or(self.take(record, source, clock, alerts, trace))
     }
 
     /// Like [`Engine::observe`], and tells what became of the line and why. `patterns` are those of
@@ -533,12 +555,15 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
+        let jailed = self.jailed(record, source, clock, alerts);
         let outcome = match ahead.finding() {
             Finding::Skipped => {
                 self.stats.skipped += 1;
-                return Outcome::Skipped;
+                return jailed.or(Outcome::Skipped);
             }
-            Finding::InOrder => return self.take(record, source, clock, alerts, &mut NoTrace),
+            Finding::InOrder => {
+                return jailed.or(self.take(record, source, clock, alerts, &mut NoTrace));
+            }
             Finding::Read(outcome, wording) => {
                 self.stats.invalid_utf8 += u64::from(wording == Wording::Lossy);
                 outcome
@@ -546,10 +571,10 @@ impl Engine {
         };
         ahead.swap_event(&mut self.event);
         self.services.now = received(record, clock).1;
-        match outcome {
+        jailed.or(match outcome {
             ParseOutcome::Parsed => self.count(record, source, clock, alerts, &mut NoTrace),
             ParseOutcome::Dropped | ParseOutcome::Whitelisted => self.left_out(outcome),
-        }
+        })
     }
 
     fn left_out(&mut self, outcome: ParseOutcome) -> Outcome {

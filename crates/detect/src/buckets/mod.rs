@@ -44,7 +44,7 @@ pub(crate) use self::{
     overflow::Lines,
     packed::{LineRef, Unpacked},
     snapshot::{Saved, encode},
-    spec::{Scenario, load},
+    spec::{Scenario, load, load_jail},
 };
 use crate::{
     engine::{EngineOptions, EngineStats},
