@@ -77,7 +77,7 @@ fn the_third_failure_within_the_time_is_one_too_many() {
         })
     );
     assert_eq!(alert.events.len(), 3);
-    assert_eq!(alert.events[0].meta["target_user"], "ann");
+    assert_eq!(&alert.events[0].meta["target_user"], "ann");
     assert_eq!(alert.evidence.len(), 3);
 }
 
