@@ -17,7 +17,6 @@ mod escalation;
 mod glob;
 mod guard;
 mod history;
-mod own_ban;
 mod policy;
 mod recent;
 

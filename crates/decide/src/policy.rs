@@ -18,7 +18,6 @@ use crate::{
     glob,
     guard::{self, Guard},
     history::{Ban, BanHistory},
-    own_ban::OwnBan,
     recent::Recent,
 };
 
@@ -58,6 +57,8 @@ pub struct PolicyStats {
 pub struct Policy {
     config: BanConfig,
     bans_max: u64,
+    /// What [`Policy::bound_memory`] leaves room for.
+    bans_max_memory: u64,
     guard: Guard,
     breaker: Breaker,
     history: BanHistory,
@@ -69,6 +70,10 @@ pub struct Policy {
     stats: PolicyStats,
 }
 
+/// Bytes of a ban in force, in trees that are filled to two thirds.
+const BAN_BYTES: usize = 256;
+/// Bytes of an offender or a good visitor.
+const RECENT_BYTES: usize = 128;
 /// Addresses remembered for something good.
 const GOOD_MAX: usize = 65_536;
 /// Refused ranges remembered.
@@ -95,6 +100,7 @@ impl Policy {
         config.check()?;
         Ok(Self {
             bans_max: config.never_ban.bans_max,
+            bans_max_memory: u64::MAX,
             breaker: Breaker::new(config.never_ban.bans_per_minute),
             guard: Guard::new(config.never_ban),
             config: config.ban,
@@ -106,11 +112,22 @@ impl Policy {
         })
     }
 
+    /// Bounds what is remembered to about so many bytes: bans, offenders, good visitors. Call it
+    /// before anything is remembered.
+    pub fn bound_memory(&mut self, bytes: usize) {
+        let (bans, others) = (bytes / 2 / BAN_BYTES, bytes / 6 / RECENT_BYTES);
+        self.bans_max_memory = bans as u64;
+        self.bans_max = self.bans_max.min(self.bans_max_memory);
+        self.offenders.set_max(others.min(limits::OFFENDERS_MAX));
+        self.good.set_max(others.min(GOOD_MAX));
+        self.said.set_max(others.min(SAID_MAX));
+    }
+
     /// Takes a new configuration and keeps what is known; on error nothing changes. Bans that are
     /// protected now are lifted by [`Policy::recheck`].
     pub fn reconfigure(&mut self, config: PolicyConfig) -> Result<(), ConfigError> {
         config.check()?;
-        self.bans_max = config.never_ban.bans_max;
+        self.bans_max = config.never_ban.bans_max.min(self.bans_max_memory);
         self.breaker.set_limit(config.never_ban.bans_per_minute);
         self.guard = Guard::new(config.never_ban);
         self.config = config.ban;
@@ -349,7 +366,7 @@ impl Policy {
         };
         let same = self.history.get(source).copied();
         let repeat = same.map_or_else(|| self.repeats(source), |ban| ban.repeat);
-        let length = self.grown(case, repeat);
+        let length = self.grown(case.base, repeat);
         let until = case.now.plus(length);
         let gain = length / EXTENSION_PART;
         if self
@@ -471,7 +488,7 @@ impl Policy {
             measure: Measure::Ban,
             prefix: range,
             from: case.now,
-            until: case.now.plus(self.grown(case, repeat)),
+            until: case.now.plus(self.grown(case.base, repeat)),
             reason: format!(
                 "{sources} sources within {window}, last by {}",
                 case.alert.rule
@@ -602,11 +619,7 @@ impl Policy {
         self.offenders.set(prefix, until, repeat.saturating_add(1));
     }
 
-    fn grown(&self, case: Case<'_>, repeat: u32) -> Duration {
-        let Case { alert, base, .. } = case;
-        if let Some(length) = OwnBan::of(alert).and_then(|own| own.grown(base, repeat)) {
-            return length;
-        }
+    fn grown(&self, base: Duration, repeat: u32) -> Duration {
         let factor = self.config.repeat_factor.saturating_pow(repeat);
         // A rule may ask for more than the ceiling outright; growth may not.
         base.checked_mul(factor)
@@ -645,10 +658,7 @@ fn base_duration(config: &BanConfig, alert: &Alert) -> Option<Duration> {
             RuleAction::AlertOnly => None,
             RuleAction::Ban => Some(entry.duration.unwrap_or(config.duration)),
         },
-        None => {
-            let own = OwnBan::of(alert).and_then(|own| own.first);
-            Some(own.unwrap_or(config.duration))
-        }
+        None => Some(config.duration),
     }
 }
 

@@ -22,6 +22,10 @@ impl<V> Recent<V> {
         }
     }
 
+    pub(crate) const fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     pub(crate) fn get(&self, key: Prefix) -> Option<&(Timestamp, V)> {
         self.entries.get(key)
     }

@@ -18,7 +18,6 @@ use crate::{
     event::{Event, FieldMap, TimeMode},
     explain::{self, Account, Explainer, OverflowEnd},
     expr::Services,
-    fail2ban::{self, Caught, JailCounts, Jails},
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
     patterns::Library,
     prefilter::Prefilter,
@@ -67,7 +66,6 @@ pub struct Rules {
     parsers: Parsers,
     scenarios: Vec<Scenario>,
     contexts: Contexts,
-    jails: Jails,
 }
 
 impl Rules {
@@ -86,36 +84,25 @@ impl Rules {
             symbols,
             scenarios: Vec::new(),
             contexts: Contexts::default(),
-            jails: Jails::default(),
         };
         rules.contexts = Contexts::load(&files, &mut rules.symbols, &mut found);
         rules.list_parsers(&files);
         for file in files.iter().filter(|f| f.kind() == RuleKind::Scenario) {
             let hash = hex(&Sha256::digest(file.text.as_bytes()));
             let scenarios = buckets::load(file, &hash, &mut rules.symbols, &mut found);
-            rules.add_scenarios(scenarios, &hash);
-        }
-        let (jails, kept) = fail2ban::load(&files, &mut found);
-        rules.jails = jails;
-        for bucket in &kept {
-            let hash = hex(&Sha256::digest(bucket.file.text.as_bytes()));
-            let scenarios = buckets::load_jail(bucket, &hash, &mut rules.symbols, &mut found);
-            rules.add_scenarios(scenarios, &hash);
+            rules
+                .entries
+                .extend(scenarios.iter().map(|scenario| RuleEntry {
+                    kind: EntryKind::Scenario,
+                    name: scenario.name.to_string(),
+                    file: scenario.file.clone(),
+                    description: scenario.description.clone(),
+                    hash: hash.clone(),
+                }));
+            rules.scenarios.extend(scenarios);
         }
         rules.list_contexts(&files);
         (rules, found)
-    }
-
-    fn add_scenarios(&mut self, scenarios: Vec<Scenario>, hash: &str) {
-        self.entries
-            .extend(scenarios.iter().map(|scenario| RuleEntry {
-                kind: EntryKind::Scenario,
-                name: scenario.name.to_string(),
-                file: scenario.file.clone(),
-                description: scenario.description.clone(),
-                hash: hash.to_owned(),
-            }));
-        self.scenarios.extend(scenarios);
     }
 
     /// Contexts have no name of their own; they are called by author and file.
@@ -211,13 +198,50 @@ pub struct EngineOptions {
     pub buckets_max: usize,
     /// Bytes of events that wait in buckets; beyond it the bucket that was quiet longest goes.
     pub queue_bytes_max: usize,
+    /// Bytes of buckets and of the events that wait in them; the same beyond it.
+    pub bucket_bytes_max: usize,
+    /// Bytes for what is left of buckets that had to go (how far they had come).
+    pub remnant_bytes_max: usize,
+    /// Bytes for telling whether an evicted source comes back.
+    pub returner_bytes_max: usize,
+    /// Silenced groups (`blackhole`); beyond it the one that would end first is heard again.
+    pub blackholes_max: usize,
 }
+
+impl EngineOptions {
+    /// Everything that grows with what sources do stays within so many bytes.
+    pub fn within(bytes: usize) -> Self {
+        let part = |percent: usize| bytes / 100 * percent;
+        let default = Self::default();
+        Self {
+            buckets_max: default.buckets_max.min(part(50) / BUCKET_BYTES_LEAST),
+            queue_bytes_max: default.queue_bytes_max.min(part(50)),
+            bucket_bytes_max: part(50),
+            remnant_bytes_max: part(35),
+            returner_bytes_max: part(5),
+            blackholes_max: default.blackholes_max.min(part(10) / BLACKHOLE_BYTES),
+        }
+    }
+}
+
+/// No live bucket costs less.
+const BUCKET_BYTES_LEAST: usize = 256;
+/// An entry of a map and two of a heap, with the room that growing doubles.
+const BLACKHOLE_BYTES: usize = 192;
+/// Bytes of remnants unless a ceiling is given.
+const REMNANT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of the returners' filters unless a ceiling is given.
+const RETURNER_BYTES_MAX: usize = 8 << 20;
 
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             buckets_max: limits::BUCKETS_MAX,
             queue_bytes_max: limits::BUCKET_QUEUE_BYTES_MAX,
+            bucket_bytes_max: usize::MAX,
+            remnant_bytes_max: REMNANT_BYTES_MAX,
+            returner_bytes_max: RETURNER_BYTES_MAX,
+            blackholes_max: limits::BLACKHOLES_MAX,
         }
     }
 }
@@ -265,6 +289,10 @@ pub struct EngineStats {
     /// Silenced groups now, and those given up at the ceiling.
     pub blackholes_live: u64,
     pub blackholes_dropped: u64,
+    /// Evicted buckets of which is known how far they had come, and those forgotten since while
+    /// it still mattered.
+    pub remnants_live: u64,
+    pub remnants_lost: u64,
     pub buckets_live: u64,
     pub queue_bytes: u64,
     pub overflows: u64,
@@ -279,8 +307,6 @@ pub struct EngineStats {
     pub overflows_sourceless: u64,
     /// Overflows that were not poured again because they came of too many others.
     pub reprocess_too_deep: u64,
-    /// Of fail2ban's jails.
-    pub jails: JailCounts,
     /// Times an event could not pour because a recording's line had no time.
     pub timeless: u64,
     /// By scenario: buckets dropped because a ceiling was reached.
@@ -323,18 +349,16 @@ pub enum RestoreError {
 pub struct Engine {
     entries: Vec<RuleEntry>,
     hash: String,
-    pub(crate) symbols: Symbols,
+    symbols: Symbols,
     services: Services,
     parsers: Parsers,
     prefilter: Prefilter,
     buckets: Buckets,
     contexts: Contexts,
-    pub(crate) jails: Jails,
-    pub(crate) caught: Vec<Caught>,
     options: EngineOptions,
-    pub(crate) stats: EngineStats,
+    stats: EngineStats,
     /// Reused from line to line.
-    pub(crate) event: Event,
+    event: Event,
     overflow_event: Event,
     full: Vec<Full>,
 }
@@ -349,7 +373,6 @@ impl Engine {
             parsers,
             scenarios,
             contexts,
-            jails,
         } = rules;
         let needs = scenarios.iter().map(Scenario::requirements).collect();
         let prefilter = Prefilter::build(&parsers, needs, &symbols);
@@ -364,8 +387,6 @@ impl Engine {
             prefilter,
             buckets,
             contexts,
-            jails,
-            caught: Vec::new(),
             options,
             stats: EngineStats::default(),
             event: Event::default(),
@@ -388,7 +409,6 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
-        let jailed = self.jailed(record, source, clock, alerts);
         let Self {
             prefilter,
             parsers,
@@ -397,9 +417,9 @@ impl Engine {
         } = self;
         if !prefilter.may_matter(record.text, &source.labels, parsers, symbols) {
             self.stats.skipped += 1;
-            return jailed.or(Outcome::Skipped);
+            return Outcome::Skipped;
         }
-        jailed.or(self.take(record, source, clock, alerts, &mut NoTrace))
+        self.take(record, source, clock, alerts, &mut NoTrace)
     }
 
     /// Like [`Engine::observe`], and shows every step to `trace`; no line is skipped.
@@ -412,8 +432,7 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.stats.lines += 1;
-        let jailed = self.jailed(record, source, clock, alerts);
-        jailed.or(self.take(record, source, clock, alerts, trace))
+        self.take(record, source, clock, alerts, trace)
     }
 
     /// Like [`Engine::observe`], and tells what became of the line and why. `patterns` are those of
@@ -544,8 +563,8 @@ impl Engine {
         Reader::new(parts, self.services.twin(), self.symbols.clone())
     }
 
-    /// Like [`Engine::observe`] for a line that a [`Reader`] has read: the same effect, with less
-    /// left to do. Lines must come in their order.
+    /// Like [`Engine::observe`] for the next line of those that a [`Reader`] has read: the same
+    /// effect, with less left to do.
     pub fn observe_ahead(
         &mut self,
         record: &Record<'_>,
@@ -555,26 +574,22 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
-        let jailed = self.jailed(record, source, clock, alerts);
-        let outcome = match ahead.finding() {
+        let outcome = match ahead.take(&mut self.event) {
             Finding::Skipped => {
                 self.stats.skipped += 1;
-                return jailed.or(Outcome::Skipped);
+                return Outcome::Skipped;
             }
-            Finding::InOrder => {
-                return jailed.or(self.take(record, source, clock, alerts, &mut NoTrace));
-            }
+            Finding::InOrder => return self.take(record, source, clock, alerts, &mut NoTrace),
             Finding::Read(outcome, wording) => {
                 self.stats.invalid_utf8 += u64::from(wording == Wording::Lossy);
                 outcome
             }
         };
-        ahead.swap_event(&mut self.event);
         self.services.now = received(record, clock).1;
-        jailed.or(match outcome {
+        match outcome {
             ParseOutcome::Parsed => self.count(record, source, clock, alerts, &mut NoTrace),
             ParseOutcome::Dropped | ParseOutcome::Whitelisted => self.left_out(outcome),
-        })
+        }
     }
 
     fn left_out(&mut self, outcome: ParseOutcome) -> Outcome {

@@ -14,6 +14,9 @@ use serde_json::Value as Json;
 
 use crate::symbols::Sym;
 
+/// Bytes of text for which an event that waits for the next line keeps room.
+const TEXT_KEPT_MAX: usize = 8 << 10;
+
 /// Where a value stands in its event's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -161,6 +164,14 @@ impl Event {
         self.whitelist_reason = Span::default();
         self.stage = 0;
         self.overflow = None;
+    }
+
+    /// Gives back the memory that an uncommonly long line took.
+    pub(crate) fn trim(&mut self) {
+        if self.text.capacity() > TEXT_KEPT_MAX {
+            self.text = String::new();
+            self.unmarshaled.clear();
+        }
     }
 
     /// `evt.Line.Raw`.

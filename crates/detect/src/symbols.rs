@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+/// Bytes of a field name that comes up while lines are read.
+const NAME_BYTES_MAX: usize = 256;
+
 /// An interned field name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sym(u32);
@@ -35,11 +38,13 @@ impl Symbols {
         sym
     }
 
-    /// Like [`Symbols::intern`], but never grows past `max` names.
+    /// Like [`Symbols::intern`], but never grows past `max` names, nor by a very long one.
     pub fn intern_bounded(&mut self, name: &str, max: usize) -> Option<Sym> {
         match self.lookup(name) {
             Some(sym) => Some(sym),
-            None if self.names.len() < max => Some(self.intern(name)),
+            None if self.names.len() < max && name.len() <= NAME_BYTES_MAX => {
+                Some(self.intern(name))
+            }
             None => None,
         }
     }

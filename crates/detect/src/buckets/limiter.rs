@@ -36,6 +36,11 @@ impl Limiter {
         self.full
     }
 
+    /// Nanoseconds in which one event leaks.
+    pub(crate) const fn cost(self) -> i64 {
+        self.cost
+    }
+
     /// Events that a bucket holds at once.
     pub(crate) const fn capacity(self) -> u64 {
         (self.full / self.cost).unsigned_abs()
@@ -63,45 +68,6 @@ impl Limiter {
         }
         *credit = refilled - self.cost;
         Verdict::Fits
-    }
-}
-
-/// How fail2ban counts: failures within a time, those before it by estimate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Retries {
-    max: u32,
-    /// Nanoseconds.
-    within: i64,
-}
-
-impl Retries {
-    pub(crate) fn new(max: u32, within: Duration) -> Self {
-        Self {
-            max: max.max(1),
-            within: i64::try_from(within.as_nanos()).unwrap_or(i64::MAX).max(1),
-        }
-    }
-
-    pub(crate) fn max(self) -> i64 {
-        i64::from(self.max)
-    }
-
-    /// Counts one failure at `now`. `first` is where the count begins, `last` the failure before.
-    /// When the count reaches further back than it may, it keeps its share of the time.
-    pub(crate) fn take(self, count: &mut i64, first: &mut i64, last: i64, now: i64) -> Verdict {
-        let reach = now.saturating_sub(*first);
-        if now > last && reach > self.within {
-            let share = i128::from(*count) * i128::from(self.within);
-            let reach = i128::from(reach.max(1));
-            *count = i64::try_from((2 * share + reach) / (2 * reach)).unwrap_or(*count);
-            *first = now.saturating_sub(self.within);
-        }
-        *count = count.saturating_add(1);
-        if *count >= self.max() {
-            Verdict::Overflows
-        } else {
-            Verdict::Fits
-        }
     }
 }
 

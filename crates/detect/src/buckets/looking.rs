@@ -224,20 +224,12 @@ impl Buckets {
         let scenario = self.scenarios.get(bucket.scenario as usize)?;
         let limiter = match &scenario.kind {
             Kind::Leaky(limiter) => Some(*limiter),
-            Kind::Retries(_)
-            | Kind::Trigger
-            | Kind::Counter
-            | Kind::Conditional
-            | Kind::Bayesian(_) => None,
+            Kind::Trigger | Kind::Counter | Kind::Conditional | Kind::Bayesian(_) => None,
         };
         let life = i64::try_from(scenario.lifetime.as_nanos()).unwrap_or(i64::MAX);
         let from = match scenario.kind {
             Kind::Counter => bucket.first,
-            Kind::Leaky(_)
-            | Kind::Retries(_)
-            | Kind::Trigger
-            | Kind::Conditional
-            | Kind::Bayesian(_) => bucket.last,
+            Kind::Leaky(_) | Kind::Trigger | Kind::Conditional | Kind::Bayesian(_) => bucket.last,
         };
         Some(BucketState {
             events: bucket.total,

@@ -8,6 +8,8 @@
 mod blackhole;
 mod codec;
 mod expressions;
+#[cfg(test)]
+mod flood;
 mod index;
 mod key;
 mod limiter;
@@ -15,6 +17,8 @@ mod looking;
 mod overflow;
 mod packed;
 mod pouring;
+mod remnant;
+mod returners;
 mod snapshot;
 mod spec;
 mod store;
@@ -26,7 +30,7 @@ use std::{
     sync::Arc,
 };
 
-use model::{Timestamp, limits};
+use model::Timestamp;
 
 pub use self::looking::{BucketState, ScenarioAccount, ScenarioEnd};
 use self::{
@@ -35,6 +39,8 @@ use self::{
     index::Index,
     packed::{Notable, Packed},
     pouring::{Packs, Poured, Pouring},
+    remnant::{Remnant, Remnants},
+    returners::Returners,
     spec::Kind,
     store::{Bucket, Slot, Store},
 };
@@ -44,7 +50,7 @@ pub(crate) use self::{
     overflow::Lines,
     packed::{LineRef, Unpacked},
     snapshot::{Saved, encode},
-    spec::{Scenario, load, load_jail},
+    spec::{Scenario, load},
 };
 use crate::{
     engine::{EngineOptions, EngineStats},
@@ -105,6 +111,8 @@ pub(crate) struct Buckets {
     kept_fields: Vec<(FieldMap, Sym)>,
     store: Store,
     blackholes: Blackholes,
+    remnants: Remnants,
+    returners: Returners,
     options: EngineOptions,
     /// The latest time that a recording has shown.
     watermark: i64,
@@ -123,11 +131,13 @@ impl Buckets {
         Self {
             index: Index::new(&scenarios, data),
             shares: shares(&scenarios),
+            remnants: remnants(&scenarios, options),
             scenarios: scenarios.into(),
             notable,
             kept_fields: notable.extra.to_vec(),
             store: Store::new(),
             blackholes: Blackholes::default(),
+            returners: Returners::new(options.returner_bytes_max),
             options,
             watermark: i64::MIN,
             candidates: Vec::new(),
@@ -151,6 +161,8 @@ impl Buckets {
     pub(crate) fn measure(&self, stats: &mut EngineStats) {
         stats.buckets_live = self.store.len() as u64;
         stats.queue_bytes = self.store.queue_bytes as u64;
+        stats.remnants_live = self.remnants.len() as u64;
+        stats.remnants_lost = self.remnants.lost;
         stats.blackholes_live = self.blackholes.len() as u64;
         stats.blackholes_dropped = self.blackholes.dropped;
     }
@@ -204,7 +216,7 @@ impl Buckets {
             .into_iter()
             .flatten()
             .for_each(|p| self.release(p));
-        while self.store.queue_bytes > self.options.queue_bytes_max && self.evict(cx.stats) {}
+        while self.is_too_much() && self.evict(arrival.time, cx.stats) {}
         cx.stats.poured += u64::from(poured);
         poured
     }
@@ -232,6 +244,13 @@ impl Buckets {
     pub(crate) fn shift(&mut self, by: i64) {
         self.store.shift(by);
         self.blackholes.shift(by);
+        self.remnants.shift(by);
+    }
+
+    const fn is_too_much(&self) -> bool {
+        let queues = self.store.queue_bytes;
+        queues > self.options.queue_bytes_max
+            || queues + self.store.bucket_bytes > self.options.bucket_bytes_max
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
@@ -284,20 +303,47 @@ impl Buckets {
         None
     }
 
-    /// Drops the bucket that was quiet longest; `false` when there is none.
-    fn evict(&mut self, stats: &mut EngineStats) -> bool {
-        let Some(bucket) = self
-            .store
-            .quietest()
-            .and_then(|slot| self.store.remove(slot))
-        else {
+    /// Drops a bucket, and keeps what is left of it; `false` when there is none. The one that was
+    /// quiet longest goes, but one that was come back to is passed over once.
+    fn evict(&mut self, now: Timestamp, stats: &mut EngineStats) -> bool {
+        self.store.spare_returners();
+        let slot = self.store.quietest();
+        let Some(bucket) = slot.and_then(|slot| self.store.remove(slot)) else {
             return false;
         };
         if let Some(scenario) = self.scenarios.get(bucket.scenario as usize) {
             EngineStats::count(&mut stats.evicted, &scenario.name);
+            self.returners.add(bucket.key);
+            if let Some(remnant) = remnant_of(&bucket, scenario) {
+                self.remnants.put(remnant, now.nanos());
+            }
         }
         self.release_all(bucket.queue);
         true
+    }
+
+    /// A new bucket, or one that goes on where an evicted one was.
+    fn new_bucket(&mut self, number: u32, scenario: &Scenario, key: Key, now: i64) -> Bucket {
+        let full = match &scenario.kind {
+            Kind::Leaky(limiter) => limiter.full(),
+            Kind::Trigger | Kind::Counter | Kind::Conditional | Kind::Bayesian(_) => 0,
+        };
+        let mut bucket = Bucket::new(number, key, full);
+        bucket.returned = self.returners.contains(key);
+        let Ok(short) = u16::try_from(number) else {
+            return bucket;
+        };
+        if let Some(remnant) = self.remnants.take(short, key, now) {
+            let owed = remnant.dry.saturating_sub(now).clamp(0, full);
+            bucket.credit = full - owed;
+            bucket.total = u64::from(remnant.total);
+            (bucket.first, bucket.last) = (remnant.first, now);
+            bucket.returned |= remnant.returned;
+            if remnant.seen != 0 {
+                bucket.extra().seen_before = remnant.seen;
+            }
+        }
+        bucket
     }
 
     fn release_all(&mut self, queue: VecDeque<Packed>) {
@@ -345,7 +391,7 @@ impl Buckets {
         let end = full.time.plus(silence).nanos();
         let hearing = self
             .blackholes
-            .pass(id, full.time.nanos(), end, limits::BLACKHOLES_MAX);
+            .pass(id, full.time.nanos(), end, self.options.blackholes_max);
         if hearing == Hearing::Silenced {
             stats.overflows_blackholed += 1;
         }
@@ -370,6 +416,44 @@ fn shares(scenarios: &[Scenario]) -> Vec<u32> {
                 .or_insert(number)
         })
         .collect()
+}
+
+fn remnants(scenarios: &[Scenario], options: EngineOptions) -> Remnants {
+    let costs = scenarios.iter().map(|scenario| match &scenario.kind {
+        Kind::Leaky(limiter) => limiter.cost(),
+        Kind::Trigger | Kind::Counter | Kind::Conditional | Kind::Bayesian(_) => 1,
+    });
+    Remnants::new(options.remnant_bytes_max, costs.collect())
+}
+
+/// What is left of an evicted bucket: only how far its limiter had come, so nothing if more than
+/// that must be known to go on.
+fn remnant_of(bucket: &Bucket, scenario: &Scenario) -> Option<Remnant> {
+    let Kind::Leaky(limiter) = &scenario.kind else {
+        return None;
+    };
+    if scenario.reads_queue {
+        return None;
+    }
+    let extra = bucket.extra.as_deref();
+    let seen = match extra.map(|extra| (extra.seen.as_slice(), extra.seen_before)) {
+        None | Some(([], 0)) if scenario.distinct.is_some() => return None,
+        None | Some(([], 0)) => 0,
+        Some(([one], 0)) => remnant::short(*one),
+        Some(([], before)) => before,
+        Some(_) => return None,
+    };
+    Some(Remnant {
+        key: bucket.key,
+        scenario: u16::try_from(bucket.scenario).ok()?,
+        total: u16::try_from(bucket.total).unwrap_or(u16::MAX),
+        dry: bucket
+            .last
+            .saturating_add(limiter.full().saturating_sub(bucket.credit)),
+        first: bucket.first,
+        seen,
+        returned: bucket.returned,
+    })
 }
 
 fn full_of(bucket: Bucket, time: i64) -> Full {

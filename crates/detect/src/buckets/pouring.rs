@@ -11,8 +11,9 @@ use super::{
     full_of,
     limiter::Verdict,
     packed::{self, Detail, Packed, Parts},
+    remnant,
     spec::{Bayesian, Kind, Program, Scenario},
-    store::{Bucket, Slot, Store},
+    store::{Slot, Store},
 };
 use crate::{engine::EngineStats, event::TimeMode};
 
@@ -118,15 +119,13 @@ impl Pouring<'_, '_> {
             full.extend(self.buckets.end(slot, time, self.cx.stats));
         }
         while self.buckets.store.len() >= self.buckets.options.buckets_max.max(1)
-            && self.buckets.evict(self.cx.stats)
+            && self.buckets.evict(self.arrival.time, self.cx.stats)
         {}
-        let credit = match &self.scenario.kind {
-            Kind::Leaky(limiter) => limiter.full(),
-            _ => 0,
-        };
-        self.buckets
-            .store
-            .insert(Bucket::new(self.number, key, credit))
+        let now = self.arrival.time.nanos();
+        let bucket = self
+            .buckets
+            .new_bucket(self.number, self.scenario, key, now);
+        self.buckets.store.insert(bucket)
     }
 
     fn is_over(&self, slot: Slot) -> bool {
@@ -154,11 +153,16 @@ impl Pouring<'_, '_> {
         let Some(bucket) = self.buckets.store.get_mut(slot) else {
             return false;
         };
-        let seen = &mut bucket.extra().seen;
+        let extra = bucket.extra();
+        if extra.seen_before != 0 && extra.seen_before == remnant::short(value) {
+            return true;
+        }
+        let seen = &mut extra.seen;
         match seen.binary_search(&value) {
             Ok(_) => true,
             Err(at) if seen.len() < limits::BUCKET_DISTINCT_MAX => {
                 seen.insert(at, value);
+                self.buckets.store.grow(1);
                 false
             }
             Err(_) => {
@@ -187,18 +191,15 @@ impl Pouring<'_, '_> {
         }
         let verdict = match &self.scenario.kind {
             Kind::Leaky(limiter) => limiter.take(&mut bucket.credit, bucket.last, now),
-            Kind::Retries(retries) => {
-                retries.take(&mut bucket.credit, &mut bucket.first, bucket.last, now)
-            }
             _ => Verdict::Fits,
         };
         bucket.total = bucket.total.saturating_add(1);
         bucket.last = now;
         bucket.recorded = self.arrival.mode == TimeMode::Recording;
         bucket.queue.push_back(packed);
-        if bucket.queue.len() > self.scenario.queue_max
-            && let Some(oldest) = bucket.queue.pop_front()
-        {
+        if bucket.queue.len() <= self.scenario.queue_max {
+            self.buckets.store.grow(1);
+        } else if let Some(oldest) = bucket.queue.pop_front() {
             self.buckets.release(oldest);
         }
         verdict

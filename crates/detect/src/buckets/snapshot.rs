@@ -19,6 +19,7 @@ use super::{
     codec::{Reader, put_bytes, put_i64, put_varint},
     key::Key,
     packed::{Packed, Unpacked},
+    remnant::{Remnant, Remnants},
     store::{Bucket, Store},
 };
 use crate::{
@@ -27,7 +28,9 @@ use crate::{
 };
 
 const MAGIC: &[u8; 8] = b"POSSEBKT";
-const VERSION: u32 = 1;
+/// 2 has remnants, and buckets that were spared.
+const VERSION: u32 = 2;
+const VERSION_MIN: u32 = 1;
 const CHECKSUM: usize = 32;
 
 /// All bucket state. The same state gives the same bytes.
@@ -45,6 +48,7 @@ pub(crate) fn encode(buckets: &Buckets, symbols: &Symbols) -> Vec<u8> {
         body.extend_from_slice(&key.0);
         put_i64(&mut body, end);
     }
+    put_remnants(&mut body, &buckets.remnants);
     let mut to = MAGIC.to_vec();
     to.extend_from_slice(&VERSION.to_le_bytes());
     put_i64(&mut to, buckets.watermark);
@@ -102,7 +106,9 @@ impl EventTable {
 
 fn put_bucket(to: &mut Vec<u8>, bucket: &Bucket, events: &mut EventTable) {
     put_varint(to, u64::from(bucket.scenario));
-    to.push(u8::from(bucket.recorded));
+    to.push(
+        u8::from(bucket.recorded) | u8::from(bucket.spared) << 1 | u8::from(bucket.returned) << 2,
+    );
     to.extend_from_slice(&bucket.key.0);
     [bucket.first, bucket.last, bucket.credit]
         .into_iter()
@@ -110,6 +116,7 @@ fn put_bucket(to: &mut Vec<u8>, bucket: &Bucket, events: &mut EventTable) {
     put_varint(to, bucket.total);
     let extra = bucket.extra.as_deref();
     put_varint(to, extra.map_or(0, |extra| extra.guillotine));
+    put_varint(to, extra.map_or(0, |extra| u64::from(extra.seen_before)));
     let seen = extra.map_or(&[] as &[Key], |extra| &extra.seen);
     put_varint(to, seen.len() as u64);
     seen.iter().for_each(|key| to.extend_from_slice(&key.0));
@@ -120,11 +127,27 @@ fn put_bucket(to: &mut Vec<u8>, bucket: &Bucket, events: &mut EventTable) {
     }
 }
 
+fn put_remnants(to: &mut Vec<u8>, remnants: &Remnants) {
+    put_varint(to, remnants.len() as u64);
+    for remnant in remnants.sorted() {
+        put_varint(to, u64::from(remnant.scenario));
+        to.extend_from_slice(&remnant.key.0);
+        put_varint(to, u64::from(remnant.total));
+        put_i64(to, remnant.dry);
+        put_i64(to, remnant.first);
+        put_varint(
+            to,
+            u64::from(remnant.seen) << 1 | u64::from(remnant.returned),
+        );
+    }
+}
+
 /// A snapshot that was read and fits the scenarios of today.
 pub(crate) struct Saved {
     watermark: i64,
     buckets: Vec<Bucket>,
     blackholes: Vec<(u32, Key, i64)>,
+    remnants: Vec<Remnant>,
     dropped: u64,
     queue_bytes: usize,
 }
@@ -145,7 +168,7 @@ impl Saved {
             ));
         }
         let found = from.array().map(u32::from_le_bytes).ok_or(SHORT)?;
-        if found != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&found) {
             return Err(RestoreError::Version {
                 found,
                 expected: VERSION,
@@ -156,6 +179,7 @@ impl Saved {
         }
         let mut body = Body {
             from,
+            version: found,
             scenarios,
             symbols,
             numbers: Vec::new(),
@@ -170,6 +194,11 @@ impl Saved {
         buckets.store = Store::new();
         buckets.blackholes = super::Blackholes::default();
         buckets.watermark = self.watermark;
+        buckets.remnants = super::remnants(&buckets.scenarios, buckets.options);
+        // What is worth something is not known without a clock: all were when they were put by.
+        for remnant in self.remnants {
+            buckets.remnants.put(remnant, i64::MIN);
+        }
         let mut report = RestoreReport {
             dropped: self.dropped,
             ..RestoreReport::default()
@@ -204,6 +233,7 @@ impl Saved {
 /// The snapshot after its header.
 struct Body<'a> {
     from: Reader<'a>,
+    version: u32,
     scenarios: &'a [Scenario],
     symbols: &'a mut Symbols,
     /// The snapshot's scenario numbers as today's.
@@ -220,6 +250,7 @@ impl Body<'_> {
             watermark,
             buckets: Vec::new(),
             blackholes: Vec::new(),
+            remnants: Vec::new(),
             dropped: 0,
             queue_bytes: 0,
         };
@@ -240,6 +271,9 @@ impl Body<'_> {
                 .blackholes
                 .extend(scenario.map(|scenario| (scenario, key, end)));
         }
+        if self.version > 1 {
+            self.read_remnants(&mut saved)?;
+        }
         if !self.from.is_empty() || saved.blackholes.len() > limits::BLACKHOLES_MAX {
             return None;
         }
@@ -247,6 +281,32 @@ impl Body<'_> {
         self.events.retain(|packed| Arc::strong_count(packed) > 1);
         saved.queue_bytes = self.events.iter().map(Store::weight).sum();
         Some(saved)
+    }
+
+    fn read_remnants(&mut self, saved: &mut Saved) -> Option<()> {
+        for _ in 0..self.from.varint()? {
+            let scenario = self.scenario()?;
+            let key = Key(self.from.array()?);
+            let total = u16::try_from(self.from.varint()?).ok()?;
+            let (dry, first) = (self.from.i64()?, self.from.i64()?);
+            let seen = self.from.varint()?;
+            let (seen, returned) = (u32::try_from(seen >> 1).ok()?, seen & 1 != 0);
+            let known = scenario.and_then(|n| Some((n, self.scenarios.get(n as usize)?)));
+            if let Some((scenario, Kind::Leaky(_))) = known.map(|(n, s)| (n, &s.kind))
+                && let Ok(scenario) = u16::try_from(scenario)
+            {
+                saved.remnants.push(Remnant {
+                    key,
+                    scenario,
+                    total,
+                    dry,
+                    first,
+                    seen,
+                    returned,
+                });
+            }
+        }
+        Some(())
     }
 
     fn read_scenarios(&mut self) -> Option<()> {
@@ -301,18 +361,22 @@ impl Body<'_> {
     fn read_bucket(&mut self) -> Option<Option<Bucket>> {
         let number = self.scenario()?;
         let scenario = number.and_then(|n| self.scenarios.get(n as usize));
-        let recorded = match self.from.byte()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
+        let flags = self.from.byte()?;
+        if flags > 7 || (self.version == 1 && flags > 1) {
+            return None;
+        }
         let mut bucket = Bucket::new(number.unwrap_or(0), Key(self.from.array()?), 0);
-        bucket.recorded = recorded;
+        (bucket.recorded, bucket.spared) = (flags & 1 != 0, flags & 2 != 0);
+        bucket.returned = flags & 4 != 0;
         bucket.first = self.from.i64()?;
         bucket.last = self.from.i64()?;
         bucket.credit = self.from.i64()?;
         bucket.total = self.from.varint()?;
         let guillotine = self.from.varint()?;
+        let seen_before = match self.version {
+            1 => 0,
+            _ => u32::try_from(self.from.varint()?).ok()?,
+        };
         let mut seen = Vec::new();
         for _ in 0..self.from.varint()? {
             seen.push(Key(self.from.array()?));
@@ -320,9 +384,10 @@ impl Body<'_> {
         if !seen.is_sorted() || seen.len() > limits::BUCKET_DISTINCT_MAX {
             return None;
         }
-        if guillotine != 0 || !seen.is_empty() {
+        if guillotine != 0 || seen_before != 0 || !seen.is_empty() {
             let extra = bucket.extra();
             (extra.guillotine, extra.seen) = (guillotine, seen);
+            extra.seen_before = seen_before;
         }
         for _ in 0..self.from.varint()? {
             let event = self
@@ -335,7 +400,6 @@ impl Body<'_> {
         };
         let most = match &scenario.kind {
             Kind::Leaky(limiter) => limiter.full(),
-            Kind::Retries(retries) => retries.max(),
             _ => 0,
         };
         let fits = bucket.queue.len() <= scenario.queue_max && (0..=most).contains(&bucket.credit);

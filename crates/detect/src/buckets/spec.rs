@@ -9,7 +9,7 @@ use model::{Diagnostic, Scope, Severity, limits, parse_duration};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::limiter::{Limiter, Retries};
+use super::limiter::Limiter;
 use crate::{
     expr::{self, Expr, Requirements, Vars},
     rules::RuleFile,
@@ -86,8 +86,6 @@ struct BayesianSpec {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Leaky(Limiter),
-    /// A jail's.
-    Retries(Retries),
     /// Every event.
     Trigger,
     /// The end of its time, however many events came.
@@ -183,22 +181,6 @@ pub(crate) fn load(
                 scenarios.extend(scenario.filter(|_| !failed));
             }
         }
-    }
-    scenarios
-}
-
-/// Loads a jail's bucket: its scenario, counting as fail2ban does.
-pub(crate) fn load_jail(
-    bucket: &crate::fail2ban::Bucket,
-    hash: &str,
-    symbols: &mut Symbols,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Scenario> {
-    let mut scenarios = load(&bucket.file, hash, symbols, diagnostics);
-    let within = Duration::from_secs(u64::from(bucket.find_seconds));
-    for scenario in &mut scenarios {
-        scenario.kind = Kind::Retries(Retries::new(bucket.max_retry, within));
-        scenario.lifetime = within;
     }
     scenarios
 }

@@ -26,6 +26,10 @@ pub(super) struct Bucket {
     pub(super) scenario: u32,
     /// Poured in a recording's time; such a bucket is not ended by the wall clock.
     pub(super) recorded: bool,
+    /// Somebody came back to it, and it was passed over for that at an eviction since.
+    pub(super) spared: bool,
+    /// The source was here before, as far as is known (`returners`).
+    pub(super) returned: bool,
     /// A heap entry waits for it.
     scheduled: bool,
     generation: u32,
@@ -46,6 +50,8 @@ pub(super) struct Bucket {
 pub(super) struct Extra {
     /// The values that `distinct` has seen, sorted.
     pub(super) seen: Vec<Key>,
+    /// A value seen before the bucket was evicted and came back (`remnant::short`); 0 is none.
+    pub(super) seen_before: u32,
     /// Bayesian conditions that stay true, by bit.
     pub(super) guillotine: u64,
 }
@@ -55,6 +61,8 @@ impl Bucket {
         Self {
             scenario,
             recorded: false,
+            spared: false,
+            returned: false,
             scheduled: false,
             generation: 0,
             key,
@@ -87,6 +95,8 @@ pub(super) struct Store {
     newest: u32,
     /// Bytes of the packed events that queues hold, each counted once.
     pub(super) queue_bytes: usize,
+    /// Bytes of the buckets themselves and of what only they hold.
+    pub(super) bucket_bytes: usize,
 }
 
 impl Store {
@@ -135,6 +145,7 @@ impl Store {
                 slot
             }
         };
+        self.bucket_bytes += held(&bucket);
         *self.slots.get_mut(slot as usize)? = Some(bucket);
         let Self {
             slots,
@@ -153,6 +164,7 @@ impl Store {
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Bucket> {
         self.unlink(slot.0);
         let bucket = self.slots.get_mut(slot.0 as usize)?.take()?;
+        self.bucket_bytes = self.bucket_bytes.saturating_sub(held(&bucket));
         let hash = self.hasher.hash_one((bucket.scenario, bucket.key));
         if let Ok(entry) = self.index.find_entry(hash, |s| *s == slot.0) {
             entry.remove();
@@ -164,6 +176,30 @@ impl Store {
     /// Makes `slot` the one used last.
     pub(super) fn touch(&mut self, slot: Slot) {
         if self.newest != slot.0 {
+            self.unlink(slot.0);
+            self.append(slot.0);
+        }
+        if let Some(bucket) = self.get_mut(slot) {
+            bucket.spared = false;
+        }
+    }
+
+    /// A bucket came to hold so many entries more, or fewer.
+    pub(super) const fn grow(&mut self, by: isize) {
+        let by = by.saturating_mul(ENTRY_BYTES);
+        self.bucket_bytes = self.bucket_bytes.saturating_add_signed(by);
+    }
+
+    /// Passes over the quietest buckets of sources that came back, each once since it was
+    /// last used, and a few at a time.
+    pub(super) fn spare_returners(&mut self) {
+        for _ in 0..SPARED_AT_ONCE {
+            let slot = Slot(self.oldest);
+            let returned = |b: &&mut Bucket| (b.total > 1 || b.returned) && !b.spared;
+            let Some(bucket) = self.get_mut(slot).filter(returned) else {
+                return;
+            };
+            bucket.spared = true;
             self.unlink(slot.0);
             self.append(slot.0);
         }
@@ -271,6 +307,19 @@ impl Store {
     pub(super) fn weight(packed: &Packed) -> usize {
         packed.len() + PACKED_OVERHEAD
     }
+}
+
+/// How many returners one eviction may pass over.
+const SPARED_AT_ONCE: usize = 16;
+/// A bucket's place in slab, index, list and heap, and the smallest queue.
+const BUCKET_BYTES: usize = size_of::<Option<Bucket>>() + 128;
+/// An entry of a queue or of `seen`, with the room that growing doubles.
+const ENTRY_BYTES: isize = 32;
+
+/// What a bucket holds, without the events that it shares with others.
+fn held(bucket: &Bucket) -> usize {
+    let seen = bucket.extra.as_deref().map_or(0, |extra| extra.seen.len());
+    BUCKET_BYTES + (bucket.queue.len() + seen) * ENTRY_BYTES.unsigned_abs()
 }
 
 /// The counts of an `Arc` and the two words that point to it.

@@ -177,10 +177,17 @@ impl Lookup {
     }
 }
 
+/// Bytes of all that is stashed; beyond it the oldest of the cache that is written to goes.
+const STASH_BYTES_MAX: usize = 8 << 20;
+/// A key is kept twice.
+const STASHED_OVERHEAD: usize = 160;
+
 /// Named caches that parsers fill (`stash:`) and `GetFromStash` reads.
 #[derive(Default)]
 pub struct Stash {
     caches: BTreeMap<String, Cache>,
+    /// Of all keys and values.
+    bytes: usize,
     /// Somebody wrote to it or asked it since [`Stash::take_touched`].
     touched: AtomicBool,
 }
@@ -199,18 +206,21 @@ impl Stash {
             Some(entry) => entry,
             None => self.caches.entry(cache.to_owned()).or_default(),
         };
-        if entry
+        let old = entry
             .values
-            .insert(key.to_owned(), (value.to_owned(), expires))
-            .is_none()
-        {
-            entry.order.push_back(key.to_owned());
+            .insert(key.to_owned(), (value.to_owned(), expires));
+        self.bytes += key.len() + value.len() + STASHED_OVERHEAD;
+        match old {
+            Some((old, _)) => self.bytes -= key.len() + old.len() + STASHED_OVERHEAD,
+            None => entry.order.push_back(key.to_owned()),
         }
-        while entry.order.len() > max.max(1) {
+        while entry.order.len() > max.max(1) || self.bytes > STASH_BYTES_MAX {
             let Some(oldest) = entry.order.pop_front() else {
                 break;
             };
-            entry.values.remove(&oldest);
+            if let Some((value, _)) = entry.values.remove(&oldest) {
+                self.bytes -= oldest.len() + value.len() + STASHED_OVERHEAD;
+            }
         }
     }
 
