@@ -19,17 +19,20 @@ use crate::{
     symbols::Symbols,
 };
 
-/// What was made of one line ahead of its turn. Reused from line to line.
+/// What was made of some lines ahead of their turn, in their order. Reused for the next ones.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    finding: Finding,
-    event: Event,
+    findings: Vec<Finding>,
+    /// The events of the lines that were read to the end; more room than lines.
+    events: Vec<Event>,
+    read: usize,
+    findings_taken: usize,
+    events_taken: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// It hangs on the lines before it: read it when its turn comes.
-    #[default]
     InOrder,
     /// The prefilter let it go.
     Skipped,
@@ -37,12 +40,35 @@ pub(crate) enum Finding {
 }
 
 impl Ahead {
-    pub(crate) const fn finding(&self) -> Finding {
-        self.finding
+    /// Forgets the lines and keeps the memory, unless it is much.
+    pub fn clear(&mut self) {
+        for event in self.events.iter_mut().take(self.read) {
+            event.trim();
+        }
+        self.findings.clear();
+        (self.read, self.findings_taken, self.events_taken) = (0, 0, 0);
     }
 
-    pub(crate) fn swap_event(&mut self, other: &mut Event) {
-        mem::swap(&mut self.event, other);
+    /// What was found of the next line; its event is then in `event`.
+    pub(crate) fn take(&mut self, event: &mut Event) -> Finding {
+        let finding = self.findings.get(self.findings_taken);
+        self.findings_taken += 1;
+        let finding = finding.copied().unwrap_or(Finding::InOrder);
+        if matches!(finding, Finding::Read(..))
+            && let Some(read) = self.events.get_mut(self.events_taken)
+        {
+            mem::swap(read, event);
+            self.events_taken += 1;
+        }
+        finding
+    }
+
+    /// An event to read the next line into.
+    fn blank(&mut self) -> Option<&mut Event> {
+        if self.events.len() == self.read {
+            self.events.push(Event::default());
+        }
+        self.events.get_mut(self.read)
     }
 }
 
@@ -80,13 +106,7 @@ impl Reader {
         }
     }
 
-    /// Whether the prefilter lets the line through.
-    pub fn may_matter(&mut self, record: &Record<'_>, source: &SourceInfo) -> bool {
-        self.prefilter
-            .may_matter(record.text, &source.labels, &self.parsers, &self.symbols)
-    }
-
-    /// Reads one line. `clock` is what [`crate::engine::Engine::observe_ahead`] will be given.
+    /// Reads one line more. `clock` is what [`crate::engine::Engine::observe_ahead`] will be given.
     pub fn read(
         &mut self,
         record: &Record<'_>,
@@ -94,11 +114,27 @@ impl Reader {
         clock: Clock,
         ahead: &mut Ahead,
     ) {
-        if !self.may_matter(record, source) {
-            ahead.finding = Finding::Skipped;
-            return;
+        let passes =
+            self.prefilter
+                .may_matter(record.text, &source.labels, &self.parsers, &self.symbols);
+        let finding = match ahead.blank() {
+            _ if !passes => Finding::Skipped,
+            Some(event) => self.parse(record, source, clock, event),
+            None => Finding::InOrder,
+        };
+        if matches!(finding, Finding::Read(..)) {
+            ahead.read += 1;
         }
-        let event = &mut ahead.event;
+        ahead.findings.push(finding);
+    }
+
+    fn parse(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceInfo,
+        clock: Clock,
+        event: &mut Event,
+    ) -> Finding {
         let wording = begin(event, &mut self.symbols, record, source, clock);
         self.services.now = event.time;
         let outcome = self
@@ -110,11 +146,12 @@ impl Reader {
         }
         if self.services.stash.take_touched() {
             self.services.stash = Default::default();
-            ahead.finding = Finding::InOrder;
-        } else if strange {
-            ahead.finding = Finding::InOrder;
+            return Finding::InOrder;
+        }
+        if strange {
+            Finding::InOrder
         } else {
-            ahead.finding = Finding::Read(outcome, wording);
+            Finding::Read(outcome, wording)
         }
     }
 }
@@ -126,3 +163,6 @@ impl fmt::Debug for Reader {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,7 +248,6 @@ impl RuleKindOrder {
             | RuleKind::SigmaMapping
             | RuleKind::SigmaPlaceholders
             | RuleKind::Data
-            | RuleKind::Fail2ban
             | RuleKind::Other => None,
         }
     }
