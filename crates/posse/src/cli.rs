@@ -111,6 +111,14 @@ pub(crate) struct ReplayArgs {
     /// Record alerts and decisions on a ledger of its own in this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
+    /// Threads that read lines; the result is the same with any number [default: one for each
+    /// processor].
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Ceiling on the memory of the whole program, such as 256M: the sources that say least of an
+    /// attack are forgotten first, and counted.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory: Option<crate::budget::Bytes>,
     /// Print one JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,

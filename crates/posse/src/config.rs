@@ -15,6 +15,7 @@ use sense::{Input, SourceSpec, StartAt};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
+    budget::Bytes,
     geoip::GeoIpConfig,
     guard::{Silence, VitalsConfig},
 };
@@ -163,12 +164,15 @@ impl<'de> Deserialize<'de> for Keep {
 pub(crate) struct LimitsConfig {
     /// Live buckets; beyond it the one quiet longest is dropped and counted.
     pub(crate) buckets: usize,
+    /// Memory of the whole program; absent: only the bounds of each part.
+    pub(crate) memory: Option<Bytes>,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             buckets: model::limits::BUCKETS_MAX,
+            memory: None,
         }
     }
 }

@@ -3,11 +3,13 @@
 
 mod alert_command;
 mod board;
+mod budget;
 mod cli;
 mod clock;
 mod config;
 mod content;
 mod control;
+mod crew;
 mod doctor;
 mod drill;
 mod exit;

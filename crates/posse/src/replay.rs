@@ -1,18 +1,20 @@
 //! `posse replay`: the same engine over recorded logs, in the recording's own time.
 
-use std::{collections::BTreeMap, io::Write, ops::ControlFlow, path::Path};
+use std::{collections::BTreeMap, io::Write, num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use decide::{Policy, PolicyConfig};
-use detect::engine::{Clock, Engine, EngineOptions};
+use detect::engine::{Clock, Engine, EngineOptions, EngineStats};
+use indicatif::ProgressBar;
 use model::{Alert, Batch, Entry, HostFacts, SourceId, SourceInfo, Timestamp};
 use serde_json::json;
 use store::{Durability, Store, StoreOptions};
 
 use crate::{
+    budget::{self, Budget, Bytes, Use},
     cli::ReplayArgs,
     config::Config,
-    content,
+    content, crew,
     exit::Exit,
     geoip::GeoIp,
     ledger_command::{progress, show},
@@ -36,11 +38,15 @@ pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
         eprintln!("{diagnostic}");
     }
     let mistakes = loaded.errors();
-    let options = EngineOptions {
-        buckets_max: config.limits.buckets,
-        ..EngineOptions::default()
+    let judges = arguments.what_if || arguments.record.is_some();
+    let part = if judges {
+        Use::DetectAndJudge
+    } else {
+        Use::Detect
     };
-    let mut engine = Engine::new(loaded.rules, options);
+    let base = budget::resident();
+    let budget = Budget::plan(arguments.memory, &config.limits, part, base)?;
+    let mut engine = Engine::new(loaded.rules, budget.engine);
     let (geoip, faults) = GeoIp::open(&config.geoip);
     if let Some(fault) = faults.into_iter().next() {
         return Err(fault);
@@ -48,19 +54,25 @@ pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
     if let Some(facts) = geoip.facts() {
         engine.set_facts(facts);
     }
+    let what_if = arguments
+        .what_if
+        .then(|| WhatIf::new(&engine, budget.what_if));
     let mut replay = Replay {
-        what_if: arguments.what_if.then(|| WhatIf::new(&engine)),
         engine,
-        judge: Judge::new(arguments, &config.policy())?,
-        record: arguments.record.as_deref().map(Record::open).transpose()?,
-        printed: if arguments.quiet || arguments.what_if {
-            Print::Nothing
-        } else {
-            print_of(arguments)
+        threads: crew::threads(arguments.threads),
+        desk: Desk {
+            what_if,
+            judge: Judge::new(arguments, &config.policy(), &budget)?,
+            record: arguments.record.as_deref().map(Record::open).transpose()?,
+            printed: if arguments.quiet || arguments.what_if {
+                Print::Nothing
+            } else {
+                print_of(arguments)
+            },
+            counts: BTreeMap::new(),
+            line: Vec::new(),
+            last: Timestamp::EPOCH,
         },
-        counts: BTreeMap::new(),
-        line: Vec::new(),
-        last: Timestamp::EPOCH,
     };
     for path in &arguments.files {
         let kind = match &arguments.kind {
@@ -69,7 +81,7 @@ pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
         };
         replay.file(path, &kind, out)?;
     }
-    replay.finish(arguments, out)?;
+    replay.finish(arguments, &budget, out)?;
     Ok(if mistakes > 0 {
         Exit::Degraded
     } else {
@@ -82,13 +94,16 @@ pub(crate) fn replay_one(path: &Path, kind: &str, out: &mut dyn Write) -> Result
     let loaded = content::load(&crate::config::RulesConfig::default())?;
     let mut replay = Replay {
         engine: Engine::new(loaded.rules, EngineOptions::default()),
-        judge: None,
-        what_if: None,
-        record: None,
-        printed: Print::Human,
-        counts: BTreeMap::new(),
-        line: Vec::new(),
-        last: Timestamp::EPOCH,
+        threads: NonZeroUsize::MIN,
+        desk: Desk {
+            judge: None,
+            what_if: None,
+            record: None,
+            printed: Print::Human,
+            counts: BTreeMap::new(),
+            line: Vec::new(),
+            last: Timestamp::EPOCH,
+        },
     };
     replay.file(path, kind, out)
 }
@@ -110,6 +125,12 @@ const fn print_of(arguments: &ReplayArgs) -> Print {
 
 struct Replay {
     engine: Engine,
+    threads: NonZeroUsize,
+    desk: Desk,
+}
+
+/// Where alerts go.
+struct Desk {
     judge: Option<Judge>,
     what_if: Option<WhatIf>,
     record: Option<Record>,
@@ -129,13 +150,15 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(arguments: &ReplayArgs, config: &PolicyConfig) -> Result<Option<Self>> {
+    fn new(arguments: &ReplayArgs, config: &PolicyConfig, budget: &Budget) -> Result<Option<Self>> {
         if !arguments.what_if && arguments.record.is_none() {
             return Ok(None);
         }
         // The recording may be another machine's: what this one is or has does not count.
+        let mut policy = Policy::new(config.clone())?;
+        budget.bound(&mut policy);
         Ok(Some(Self {
-            policy: Policy::new(config.clone())?,
+            policy,
             facts: HostFacts::default(),
         }))
     }
@@ -148,31 +171,55 @@ impl Replay {
             module: "file".into(),
             labels: [("type".to_owned(), kind.to_owned())].into(),
         };
-        let bar = (self.printed == Print::Nothing).then(|| progress("replaying"));
-        let mut outcome = Ok(());
-        let mut alerts = Vec::new();
-        sense::read_file(path, SourceId(0), &mut |batch, at| {
-            if let (Some(bar), Some(total)) = (&bar, at.bytes_total) {
-                show(bar, at.bytes_done, total);
-            }
-            self.batch(batch, &source, &mut alerts);
-            outcome = self.take(&mut alerts, out);
-            if outcome.is_ok() {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        })
-        .with_context(|| format!("cannot replay {}", path.display()))?;
+        let bar = (self.desk.printed == Print::Nothing).then(|| progress("replaying"));
+        // Who watches the parsers at work watches one thread.
+        let outcome = if self.threads.get() == 1 || self.desk.what_if.is_some() {
+            self.alone(path, &source, bar.as_ref(), out)
+        } else {
+            self.with_crew(path, &source, bar.as_ref(), out)
+        };
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
         outcome
     }
 
+    fn alone(
+        &mut self,
+        path: &Path,
+        source: &SourceInfo,
+        bar: Option<&ProgressBar>,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let mut alerts = Vec::new();
+        batches(path, bar, &mut |batch| {
+            self.batch(batch, source, &mut alerts);
+            self.desk.take(&mut alerts, out)
+        })
+    }
+
+    fn with_crew(
+        &mut self,
+        path: &Path,
+        source: &SourceInfo,
+        bar: Option<&ProgressBar>,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let mut alerts = Vec::new();
+        let Self { engine, desk, .. } = self;
+        crew::with(engine, source, self.threads, |engine, crew| {
+            batches(path, bar, &mut |batch| {
+                crew.take(engine, batch, &mut alerts)?;
+                desk.take(&mut alerts, out)
+            })?;
+            crew.finish(engine, &mut alerts)?;
+            desk.take(&mut alerts, out)
+        })
+    }
+
     fn batch(&mut self, batch: &Batch, source: &SourceInfo, alerts: &mut Vec<Alert>) {
         for record in batch.iter() {
-            match &mut self.what_if {
+            match &mut self.desk.what_if {
                 None => {
                     self.engine
                         .observe(&record, source, Clock::Recording, alerts);
@@ -186,6 +233,53 @@ impl Replay {
         }
     }
 
+    fn finish(
+        mut self,
+        arguments: &ReplayArgs,
+        budget: &Budget,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        if let Some(record) = &mut self.desk.record {
+            record.flush()?;
+        }
+        if let Some(what_if) = &self.desk.what_if {
+            return what_if.print(arguments.json, out);
+        }
+        let stats = self.engine.stats();
+        let total: u64 = self.desk.counts.values().sum();
+        if arguments.json {
+            if arguments.quiet {
+                let line = json!({
+                    "lines": stats.lines, "alerts": total, "by_rule": self.desk.counts,
+                    "invalid_utf8": stats.invalid_utf8,
+                    "evicted": stats.evicted, "remembered": stats.remnants_live,
+                    "forgotten": stats.remnants_lost,
+                    "blackholes_dropped": stats.blackholes_dropped,
+                    "memory_ceiling": budget.ceiling.map(|bytes| bytes.0),
+                    "memory_peak": budget::peak(),
+                });
+                writeln!(out, "{line}")?;
+            }
+            return Ok(());
+        }
+        writeln!(out, "{} lines, {total} alerts", stats.lines)?;
+        for (rule, count) in &self.desk.counts {
+            writeln!(out, "  {count:>8}  {rule}")?;
+        }
+        memory(stats, budget, out)?;
+        if let Some(record) = &self.desk.record {
+            writeln!(
+                out,
+                "recorded in {}: {} entries",
+                record.dir,
+                record.store.size()?
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Desk {
     fn take(&mut self, alerts: &mut Vec<Alert>, out: &mut dyn Write) -> Result<()> {
         for alert in alerts.drain(..) {
             if alert.is_good_news() {
@@ -231,40 +325,52 @@ impl Replay {
         }
         Ok(())
     }
+}
 
-    fn finish(mut self, arguments: &ReplayArgs, out: &mut dyn Write) -> Result<()> {
-        if let Some(record) = &mut self.record {
-            record.flush()?;
+/// The file's batches, one after the other, until one fails.
+fn batches(
+    path: &Path,
+    bar: Option<&ProgressBar>,
+    each: &mut dyn FnMut(&Batch) -> Result<()>,
+) -> Result<()> {
+    let mut outcome = Ok(());
+    sense::read_file(path, SourceId(0), &mut |batch, at| {
+        if let (Some(bar), Some(total)) = (bar, at.bytes_total) {
+            show(bar, at.bytes_done, total);
         }
-        if let Some(what_if) = &self.what_if {
-            return what_if.print(arguments.json, out);
+        outcome = each(batch);
+        match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         }
-        let stats = self.engine.stats();
-        let total: u64 = self.counts.values().sum();
-        if arguments.json {
-            if arguments.quiet {
-                let line = json!({
-                    "lines": stats.lines, "alerts": total, "by_rule": self.counts,
-                    "invalid_utf8": stats.invalid_utf8,
-                });
-                writeln!(out, "{line}")?;
-            }
-            return Ok(());
-        }
-        writeln!(out, "{} lines, {total} alerts", stats.lines)?;
-        for (rule, count) in &self.counts {
-            writeln!(out, "  {count:>8}  {rule}")?;
-        }
-        if let Some(record) = &self.record {
-            writeln!(
-                out,
-                "recorded in {}: {} entries",
-                record.dir,
-                record.store.size()?
-            )?;
-        }
-        Ok(())
+    })
+    .with_context(|| format!("cannot replay {}", path.display()))?;
+    outcome
+}
+
+/// What had to be given up for lack of room, and what a given ceiling came to.
+fn memory(stats: &EngineStats, budget: &Budget, out: &mut dyn Write) -> Result<()> {
+    if let (Some(ceiling), Some(peak)) = (budget.ceiling, budget::peak()) {
+        writeln!(
+            out,
+            "memory: {} at the peak, {ceiling} allowed",
+            Bytes(peak)
+        )?;
     }
+    let evicted: u64 = stats.evicted.values().sum();
+    if evicted == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{evicted} buckets given up for lack of room; of {} of them it is known how far they had \
+         come, {} were forgotten before their time",
+        stats.remnants_live, stats.remnants_lost
+    )?;
+    for (rule, count) in &stats.evicted {
+        writeln!(out, "  {count:>8}  {rule}")?;
+    }
+    Ok(())
 }
 
 /// A ledger of the replay's own.

@@ -20,6 +20,11 @@ use serde_json::json;
 
 /// Clients remembered for their good traffic.
 const CLIENTS_MAX: usize = 1_000_000;
+/// Bans listed; more are counted.
+const BANS_MAX: usize = 1_000_000;
+/// Bytes of one client in its tree, and of one ban in the list with the room that growing doubles.
+const CLIENT_BYTES: usize = 128;
+const BAN_BYTES: usize = 256;
 
 pub(crate) struct WhatIf {
     names: Names,
@@ -29,6 +34,9 @@ pub(crate) struct WhatIf {
     /// The line under way was seen already as good or bad.
     judged: bool,
     clients_forgotten: u64,
+    clients_max: usize,
+    bans_max: usize,
+    bans_unlisted: u64,
 }
 
 /// The fields that tell an ordinary line; absent when no rule speaks of them.
@@ -72,7 +80,8 @@ impl Trace for WhatIf {
 }
 
 impl WhatIf {
-    pub(crate) fn new(engine: &Engine) -> Self {
+    /// `bytes`: what it may remember, if there is a ceiling.
+    pub(crate) fn new(engine: &Engine, bytes: Option<usize>) -> Self {
         let find = |name: &str| engine.symbols().lookup(name);
         let names = Names {
             source: find("source_ip"),
@@ -86,6 +95,9 @@ impl WhatIf {
             clients: BTreeMap::new(),
             judged: false,
             clients_forgotten: 0,
+            clients_max: bytes.map_or(CLIENTS_MAX, |b| (b / 2 / CLIENT_BYTES).min(CLIENTS_MAX)),
+            bans_max: bytes.map_or(BANS_MAX, |b| (b / 2 / BAN_BYTES).min(BANS_MAX)),
+            bans_unlisted: 0,
         }
     }
 
@@ -97,6 +109,7 @@ impl WhatIf {
     pub(crate) fn judged(&mut self, alert: &Alert, verdicts: &[Verdict]) {
         for verdict in verdicts {
             match verdict {
+                Verdict::Ban(_) if self.bans.len() >= self.bans_max => self.bans_unlisted += 1,
                 Verdict::Ban(d) => self.bans.push(WouldBan {
                     prefix: d.prefix,
                     rule: alert.rule.clone(),
@@ -110,7 +123,7 @@ impl WhatIf {
     }
 
     fn note(&mut self, address: IpAddr, outcome: Outcome) {
-        if !self.clients.contains_key(&address) && self.clients.len() >= CLIENTS_MAX {
+        if !self.clients.contains_key(&address) && self.clients.len() >= self.clients_max {
             self.clients_forgotten += 1;
             return;
         }
@@ -148,11 +161,16 @@ impl WhatIf {
             let line = json!({
                 "bans": bans, "refusals": self.refusals, "ordinary_clients_cut_off": cut,
                 "clients_seen": self.clients.len(), "clients_forgotten": self.clients_forgotten,
+                "bans_unlisted": self.bans_unlisted,
             });
             writeln!(out, "{line}")?;
             return Ok(());
         }
-        writeln!(out, "This log would have caused {} bans:", self.bans.len())?;
+        writeln!(
+            out,
+            "This log would have caused {} bans:",
+            self.bans.len() as u64 + self.bans_unlisted
+        )?;
         for ban in &self.bans {
             let length = format_duration(std::time::Duration::from_secs(ban.seconds));
             writeln!(
@@ -162,6 +180,9 @@ impl WhatIf {
                 ban.prefix.to_string(),
                 ban.rule
             )?;
+        }
+        if self.bans_unlisted > 0 {
+            writeln!(out, "  and {} more that are not listed", self.bans_unlisted)?;
         }
         for (why, count) in &self.refusals {
             writeln!(out, "  {count} refused: {why}")?;

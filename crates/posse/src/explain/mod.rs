@@ -27,7 +27,9 @@ use model::{
 use serde::Serialize;
 
 use self::{tell::Teller, verdict::Judged};
-use crate::{cli::ExplainArgs, config::Config, content, exit::Exit, facts, ink::Paint, replay};
+use crate::{
+    cli::ExplainArgs, config::Config, content, exit::Exit, facts, geoip::GeoIp, ink::Paint, replay,
+};
 
 /// Lines explained unless the user says how many.
 const LAST: usize = 1;
@@ -73,6 +75,8 @@ pub(crate) fn run(arguments: &ExplainArgs, out: &mut dyn Write) -> Result<Exit> 
     for diagnostic in &loaded.diagnostics {
         eprintln!("{diagnostic}");
     }
+    let mut engine = Engine::new(loaded.rules, EngineOptions::default());
+    equip(&mut engine, &config)?;
     let input = Input::of(arguments)?;
     let total = input.count(arguments.address)?;
     if total == 0 {
@@ -81,7 +85,7 @@ pub(crate) fn run(arguments: &ExplainArgs, out: &mut dyn Write) -> Result<Exit> 
     let default = arguments.address.map_or(LAST, |_| LAST_OF_ADDRESS);
     let last = u64::try_from(arguments.last.unwrap_or(default)).unwrap_or(u64::MAX);
     let mut explaining = Explaining {
-        engine: Engine::new(loaded.rules, EngineOptions::default()),
+        engine,
         patterns,
         policy: Policy::new(config.policy())?,
         facts: facts::gather(),
@@ -94,6 +98,18 @@ pub(crate) fn run(arguments: &ExplainArgs, out: &mut dyn Write) -> Result<Exit> 
     };
     input.each(&mut |record| explaining.line(record, out))?;
     Ok(Exit::Success)
+}
+
+/// Facts about addresses, which rules may ask for.
+fn equip(engine: &mut Engine, config: &Config) -> Result<()> {
+    let (geoip, faults) = GeoIp::open(&config.geoip);
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(fault);
+    }
+    if let Some(facts) = geoip.facts() {
+        engine.set_facts(facts);
+    }
+    Ok(())
 }
 
 fn nothing_to_explain(arguments: &ExplainArgs) -> String {

@@ -39,6 +39,8 @@ struct Origin {
     config: Option<PathBuf>,
     state: PathBuf,
     observe: bool,
+    /// What the program took before it made an engine.
+    base: u64,
 }
 
 /// Everything that can fail has not.
@@ -53,13 +55,14 @@ struct Prepared {
 
 impl Reload {
     /// `button` rings the bell when something is ready.
-    pub(super) fn new(arguments: &RunArgs, state: &Path, button: UnixStream) -> Self {
+    pub(super) fn new(arguments: &RunArgs, state: &Path, button: UnixStream, base: u64) -> Self {
         let (done, ready) = bounded(1);
         Self {
             origin: Origin {
                 config: arguments.config.clone(),
                 state: state.to_owned(),
                 observe: arguments.observe,
+                base,
             },
             done,
             ready,
@@ -92,7 +95,7 @@ impl Origin {
         };
         sandbox::check_permissions(&needs)?;
         let needs = needs.plan();
-        let mut engine = Engine::new(content.rules, startup::engine_options(&config));
+        let mut engine = Engine::new(content.rules, startup::budget(&config, self.base)?.engine);
         let (geoip, faults) = GeoIp::open(&config.geoip);
         if let Some(fault) = faults.into_iter().next() {
             return Err(fault);

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use console::ConsoleConfig;
 use decide::Policy;
-use detect::engine::{Engine, EngineOptions};
+use detect::engine::Engine;
 use enforce::EnforceError;
 use model::{Alert, AlertId, Entry, Start, Timestamp};
 use sense::{
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     board::Board,
+    budget::{self, Budget, Use},
     cli::RunArgs,
     clock,
     config::Config,
@@ -95,7 +96,10 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let errands = Errands::hire().context("cannot start a thread")?;
     let now = clock::now();
 
+    let base = budget::resident();
+    let budget = budget(config, base)?;
     let mut policy = policy(arguments, config)?;
+    budget.bound(&mut policy);
     let mut shield = Shield::open(&config.enforce, arguments.observe);
     let set_back = set_back(&ground.store, now)?;
     let refused = restore_bans(&ground.store, &mut policy, &mut shield, now)?;
@@ -104,7 +108,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (keep, report) = (config.ledger.keep.0, Box::new(report_recorder));
     let recorder = Arc::new(Recorder::start_keeping(ground.store, keep, report)?);
 
-    let mut engine = Engine::new(ground.rules.rules, engine_options(config));
+    let mut engine = Engine::new(ground.rules.rules, budget.engine);
     equip(&mut engine, &config.geoip);
     let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
     let pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe, set_back)?;
@@ -141,7 +145,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         bell,
         signals: wishes,
         supervisor: Supervisor::from_environment(),
-        reload: Reload::new(arguments, dir, button.try_clone()?),
+        reload: Reload::new(arguments, dir, button.try_clone()?, base),
         errands,
         sandbox: ground.sandbox,
         board,
@@ -160,11 +164,9 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     Ok(guard)
 }
 
-pub(super) fn engine_options(config: &Config) -> EngineOptions {
-    EngineOptions {
-        buckets_max: config.limits.buckets,
-        ..EngineOptions::default()
-    }
+/// What each part may remember; `base` is what the program took before.
+pub(super) fn budget(config: &Config, base: u64) -> Result<Budget> {
+    Budget::plan(None, &config.limits, Use::DetectAndJudge, base)
 }
 
 /// Facts about addresses; a guard without them guards as well.
