@@ -4,12 +4,6 @@
 //! traced. What a guard runs is not traced: here is seen that the prefilter and the indexes, which
 //! a traced run goes without, leave out nothing that matters.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test reports, and stops at the first surprise"
-)]
-
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 

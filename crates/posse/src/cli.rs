@@ -438,7 +438,8 @@ pub(crate) struct RulesTestArgs {
         help_heading = "Hub tests"
     )]
     pub(crate) patterns: Option<PathBuf>,
-    /// Only the test of this name, with every failed assertion; may be given again.
+    /// Only the test of this name, with every failed assertion, and what an assert file that is
+    /// still empty could say; may be given again.
     #[arg(
         long,
         value_name = "NAME",

@@ -124,7 +124,7 @@ impl<'t> Assertion<'t> {
 }
 
 impl Bench<'_> {
-    fn env<'e>(&'e self, results: &'e dyn Object) -> Env<'e> {
+    pub(super) fn env<'e>(&'e self, results: &'e dyn Object) -> Env<'e> {
         let mut env = Env::new(self.event, self.symbols, self.services, self.effects);
         env.results = Some(results);
         env

@@ -9,6 +9,7 @@ mod asserts;
 mod config;
 pub mod items;
 mod order;
+mod propose;
 mod results;
 
 use std::cell::RefCell;
@@ -61,6 +62,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What may explain a failure.
     pub hints: Vec<String>,
+    /// For an assert file that is empty: lines that hold of this run.
+    pub proposed: Vec<(AssertFile, Vec<String>)>,
 }
 
 /// One reason why a test does not pass.
@@ -225,6 +228,8 @@ impl Desk {
     fn parser_asserts(&mut self, text: &str, seen: &Seen, report: &mut Report) {
         let asserts = Assertion::all(AssertFile::Parser, text, &mut self.symbols);
         if asserts.is_empty() {
+            let lines = propose::of_nodes(self, &seen.nodes);
+            report.proposed.push((AssertFile::Parser, lines));
             return report.failures.push(empty(AssertFile::Parser));
         }
         let hint = |assert: &Assertion<'_>| {
@@ -236,10 +241,12 @@ impl Desk {
 
     fn scenario_asserts(&mut self, text: &str, seen: &mut Seen, report: &mut Report) {
         let asserts = Assertion::all(AssertFile::Scenario, text, &mut self.symbols);
+        let ties = seen.overflows.sort();
         if asserts.is_empty() {
+            let lines = propose::of_overflows(self, &seen.overflows);
+            report.proposed.push((AssertFile::Scenario, lines));
             return report.failures.push(empty(AssertFile::Scenario));
         }
-        let ties = seen.overflows.sort();
         let effects = RefCell::default();
         let order = order::settle(&asserts, &seen.overflows, &ties, &self.bench(&effects));
         let hint = |_: &Assertion<'_>| Some(seen.overflows.hint());

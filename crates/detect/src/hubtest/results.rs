@@ -8,6 +8,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use crate::{
     event::Event,
     expr::{Object, Value},
+    overflow::Overflow,
     parse::Trace,
 };
 
@@ -79,6 +80,20 @@ impl NodeResults {
             event: event.clone(),
             success,
         });
+    }
+
+    /// Stages and nodes with the number of their entries.
+    pub(super) fn outline(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        self.0.iter().flat_map(|(stage, nodes)| {
+            let nodes = nodes.0.iter();
+            nodes.map(|(node, entries)| (stage.as_str(), node.as_str(), entries.0.len()))
+        })
+    }
+
+    /// The event that a node took.
+    pub(super) fn taken(&self, stage: &str, node: &str, index: usize) -> Option<&Event> {
+        let entry = self.0.get(stage)?.0.get(node)?.0.get(index)?;
+        entry.success.then_some(&entry.event)
     }
 
     /// What there is where `results["stage"]["node"]…` finds nothing.
@@ -153,13 +168,17 @@ impl Overflows {
         self.0.len()
     }
 
+    pub(super) fn get(&self, index: usize) -> Option<&Overflow> {
+        self.0.get(index)?.overflow.as_deref()
+    }
+
     /// Descending by scenario and sources. Returns the groups whose order is nowhere defined:
     /// those of equal keys, and those that name several sources, which come in any order.
     pub(super) fn sort(&mut self) -> Vec<std::ops::Range<usize>> {
         self.0.sort_by_cached_key(|event| Reverse(key(event)));
         let mut ties = Vec::new();
         let mut start = 0;
-        for group in self.0.chunk_by(|a, b| is_tied(a, b)) {
+        for group in self.0.chunk_by(is_tied) {
             if group.len() > 1 {
                 ties.push(start..start + group.len());
             }
@@ -177,7 +196,7 @@ impl Overflows {
     }
 
     pub(super) fn hint(&self) -> String {
-        let names = self.0.iter().map(|event| key(event));
+        let names = self.0.iter().map(key);
         match self.len() {
             0 => "nothing overflowed".to_owned(),
             n => format!(

@@ -191,6 +191,45 @@ fn empty_assert_files_do_not_pass() {
 }
 
 #[test]
+fn what_is_proposed_for_an_empty_file_holds() {
+    let mut test = Test::new();
+    let json = "name: t/json\nfilter: \"UnmarshalJSON('{\\\"a\\\": {\\\"b c\\\": [1], \\\"d\\\": 1.5, \
+                \\\"e\\\": \\\"x\\\\ny\\\"}}', evt.Unmarshaled, 'j') == nil\"\n";
+    test.rules
+        .item(ItemKind::Parser, "parsers/s02-enrich/t/json.yaml", json)
+        .unwrap();
+    let report = test.run();
+    let [
+        (AssertFile::Parser, parser),
+        (AssertFile::Scenario, scenario),
+    ] = report.proposed.as_slice()
+    else {
+        panic!("{report:?}")
+    };
+    let has = |lines: &[String], line: &str| assert!(lines.iter().any(|l| l == line), "{lines:#?}");
+    has(parser, "len(results[\"s01-parse\"][\"t/parse\"]) == 4");
+    has(
+        parser,
+        "results[\"s01-parse\"][\"t/parse\"][0].Evt.Meta[\"user\"] == \"anna\"",
+    );
+    has(
+        parser,
+        "results[\"s02-enrich\"][\"t/json\"][0].Evt.Unmarshaled[\"j\"][\"a\"][\"d\"] == 1.5",
+    );
+    has(
+        scenario,
+        "\"192.0.2.1\" in results[1].Overflow.GetSources()",
+    );
+    has(
+        scenario,
+        "results[0].Overflow.Alert.GetScenario() == \"t/trigger\"",
+    );
+    test.parser = parser.join("\n");
+    test.scenario = scenario.join("\n");
+    assert_eq!(why(&test.run()), Vec::<String>::new());
+}
+
+#[test]
 fn asserts_that_do_not_count_are_not_looked_at() {
     // No scenario named: scenario.assert is not for this test.
     let mut test = Test::new();

@@ -232,6 +232,9 @@ fn failures_stand_in_the_tests_order_and_can_be_looked_at_alone() {
     let lists = own.dir.path().join("lists").display().to_string();
     let (said, code) = own.run(&["--data", &lists, "--only", "listed"]);
     assert_eq!((said.as_str(), code), ("1 passed, 0 failed\n", Some(0)));
+    let (said, _) = own.run(&["--data", &lists, "--only", "z-wrong"]);
+    let line = "\nresults[0].Overflow.Alert.GetScenario() == \"me/listed\"\n";
+    assert!(said.contains(line), "{said}");
     let (said, code) = own.run(&["--only", "lsited"]);
     assert!(
         said.contains("--only lsited: there is no test of that name"),

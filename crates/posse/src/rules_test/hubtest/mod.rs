@@ -219,8 +219,25 @@ impl Printer<'_> {
             let rest = failed - self.shown;
             writeln!(self.out, "     … and {rest} more: see --only {name}")?;
         }
+        if self.shown == usize::MAX {
+            self.proposals(report)?;
+        }
         for note in report.hints.iter().chain(&report.notes) {
             writeln!(self.out, "     note: {}", note.replace('\n', " "))?;
+        }
+        Ok(())
+    }
+
+    fn proposals(&mut self, report: &Report) -> std::io::Result<()> {
+        for (file, lines) in &report.proposed {
+            let name = file.name();
+            writeln!(
+                self.out,
+                "     {name} as this run would have it; keep what is right:"
+            )?;
+            for line in lines {
+                writeln!(self.out, "{line}")?;
+            }
         }
         Ok(())
     }
