@@ -193,8 +193,11 @@ fn empty_assert_files_do_not_pass() {
 #[test]
 fn what_is_proposed_for_an_empty_file_holds() {
     let mut test = Test::new();
-    let json = "name: t/json\nfilter: \"UnmarshalJSON('{\\\"a\\\": {\\\"b c\\\": [1], \\\"d\\\": 1.5, \
-                \\\"e\\\": \\\"x\\\\ny\\\"}}', evt.Unmarshaled, 'j') == nil\"\n";
+    let json = r#"
+name: t/json
+filter: |
+  UnmarshalJSON('{"a": {"b c": [1], "d": 1.5, "e": "x\\ny"}}', evt.Unmarshaled, 'j') == nil
+"#;
     test.rules
         .item(ItemKind::Parser, "parsers/s02-enrich/t/json.yaml", json)
         .unwrap();
