@@ -61,7 +61,7 @@ pub(super) fn of_overflows(desk: &mut Desk, overflows: &Overflows) -> Vec<String
             }
         }
         for (number, event) in overflow.events.iter().enumerate() {
-            let mut keys: Vec<&str> = event.meta.keys().map(String::as_str).collect();
+            let mut keys: Vec<&str> = event.meta.iter().map(|(key, _)| key).collect();
             keys.push("timestamp");
             keys.sort_unstable();
             keys.dedup();
