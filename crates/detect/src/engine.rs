@@ -22,12 +22,15 @@ use crate::{
     patterns::Library,
     prefilter::Prefilter,
     rules::RuleKind,
+    sigma::{self, SigmaRules},
     symbols::Symbols,
 };
 pub use crate::{
     ahead::{Ahead, Reader},
     rules::RuleFile,
 };
+
+mod feeding;
 
 /// A data file that rules name (`File`, `RegexpInFile`, `LookupFile`), read by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub enum EntryKind {
     Postoverflow,
     Scenario,
     Context,
+    Sigma,
 }
 
 /// One loaded rule, as listings show it.
@@ -66,6 +70,7 @@ pub struct Rules {
     parsers: Parsers,
     scenarios: Vec<Scenario>,
     contexts: Contexts,
+    sigma: Option<SigmaRules>,
 }
 
 impl Rules {
@@ -84,6 +89,7 @@ impl Rules {
             symbols,
             scenarios: Vec::new(),
             contexts: Contexts::default(),
+            sigma: sigma::load(&files, &mut found),
         };
         rules.contexts = Contexts::load(&files, &mut rules.symbols, &mut found);
         rules.list_parsers(&files);
@@ -100,6 +106,13 @@ impl Rules {
                     hash: hash.clone(),
                 }));
             rules.scenarios.extend(scenarios);
+        }
+        if let Some(sigma) = &mut rules.sigma {
+            let first = u32::try_from(rules.scenarios.len()).unwrap_or(u32::MAX);
+            rules
+                .scenarios
+                .extend(sigma.scenarios(first, &mut rules.symbols));
+            rules.entries.extend(sigma.entries());
         }
         rules.list_contexts(&files);
         (rules, found)
@@ -286,6 +299,12 @@ pub struct EngineStats {
     /// Lines that were not UTF-8 and were read lossily.
     pub invalid_utf8: u64,
     pub poured: u64,
+    /// Events that Sigma rules looked at, and matches of theirs.
+    pub sigma_events: u64,
+    pub sigma_matches: u64,
+    /// Structured lines that could not be read, and values beyond the ceiling of one event.
+    pub sigma_unreadable: u64,
+    pub sigma_values_dropped: u64,
     /// Silenced groups now, and those given up at the ceiling.
     pub blackholes_live: u64,
     pub blackholes_dropped: u64,
@@ -355,6 +374,8 @@ pub struct Engine {
     prefilter: Prefilter,
     buckets: Buckets,
     contexts: Contexts,
+    /// Boxed: most engines have none.
+    sigma: Option<Box<SigmaRules>>,
     options: EngineOptions,
     stats: EngineStats,
     /// Reused from line to line.
@@ -373,8 +394,10 @@ impl Engine {
             parsers,
             scenarios,
             contexts,
+            sigma,
         } = rules;
-        let needs = scenarios.iter().map(Scenario::requirements).collect();
+        let own = scenarios.iter().filter(|scenario| scenario.fed.is_none());
+        let needs = own.map(Scenario::requirements).collect();
         let prefilter = Prefilter::build(&parsers, needs, &symbols);
         let mut buckets = Buckets::new(scenarios, &mut symbols, &services.data, options);
         buckets.keep_fields(&contexts.reads());
@@ -387,6 +410,7 @@ impl Engine {
             prefilter,
             buckets,
             contexts,
+            sigma: sigma.map(Box::new),
             options,
             stats: EngineStats::default(),
             event: Event::default(),
@@ -409,6 +433,9 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
+        if let Some(form) = self.sigma_form(record, source) {
+            return self.take_for_sigma(form, record, source, clock, alerts, &mut NoTrace);
+        }
         let Self {
             prefilter,
             parsers,
@@ -432,6 +459,9 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.stats.lines += 1;
+        if let Some(form) = self.sigma_form(record, source) {
+            return self.take_for_sigma(form, record, source, clock, alerts, trace);
+        }
         self.take(record, source, clock, alerts, trace)
     }
 
@@ -498,15 +528,7 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.stats.parsed += 1;
-        let (time, dating) = match (clock, self.event.marshaled_time) {
-            (Clock::CatchUp { now }, Some(time)) => (time.min(now), Dating::Dated),
-            (Clock::CatchUp { now } | Clock::Live { now }, _) => (now, Dating::Dated),
-            (Clock::Recording, Some(time)) => {
-                self.buckets.advance(time, &mut self.stats, &mut self.full);
-                (time, Dating::Dated)
-            }
-            (Clock::Recording, None) => (record.meta.received, Dating::Undated),
-        };
+        let (time, dating) = self.dated(record, clock);
         let line = LineRef::Record {
             source: &source.name,
             origin: &record.meta.origin,
@@ -537,6 +559,19 @@ impl Engine {
         }
         self.settle(alerts, trace);
         Outcome::Parsed { poured }
+    }
+
+    /// The time that counts for the event; a recording's clock moves on to it.
+    fn dated(&mut self, record: &Record<'_>, clock: Clock) -> (Timestamp, Dating) {
+        match (clock, self.event.marshaled_time) {
+            (Clock::CatchUp { now }, Some(time)) => (time.min(now), Dating::Dated),
+            (Clock::CatchUp { now } | Clock::Live { now }, _) => (now, Dating::Dated),
+            (Clock::Recording, Some(time)) => {
+                self.buckets.advance(time, &mut self.stats, &mut self.full);
+                (time, Dating::Dated)
+            }
+            (Clock::Recording, None) => (record.meta.received, Dating::Undated),
+        }
     }
 
     /// Makes the event of a new line.
@@ -574,7 +609,11 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
-        let outcome = match ahead.take(&mut self.event) {
+        let finding = ahead.take(&mut self.event);
+        if let Some(form) = self.sigma_form(record, source) {
+            return self.take_for_sigma(form, record, source, clock, alerts, &mut NoTrace);
+        }
+        let outcome = match finding {
             Finding::Skipped => {
                 self.stats.skipped += 1;
                 return Outcome::Skipped;

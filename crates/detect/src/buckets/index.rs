@@ -60,6 +60,7 @@ impl Index {
     pub(super) fn new(scenarios: &[Scenario], data: &DataFiles) -> Self {
         let facts: Vec<Facts> = (0u32..)
             .zip(scenarios)
+            .filter(|(_, scenario)| scenario.fed.is_none())
             .map(|(number, scenario)| Facts {
                 number,
                 equals: scenario.filter.0.requirements().equals.clone(),

@@ -114,6 +114,7 @@ impl Buckets {
         self.index.candidates(event, &mut candidates);
         (0u32..)
             .zip(&*self.scenarios)
+            .filter(|(_, own)| own.fed.is_none())
             .map(|(scenario, own)| Before {
                 scenario,
                 asked: candidates.contains(&scenario),
@@ -224,12 +225,20 @@ impl Buckets {
         let scenario = self.scenarios.get(bucket.scenario as usize)?;
         let limiter = match &scenario.kind {
             Kind::Leaky(limiter) => Some(*limiter),
-            Kind::Trigger | Kind::Counter | Kind::Conditional | Kind::Bayesian(_) => None,
+            Kind::Trigger
+            | Kind::Counter
+            | Kind::Conditional
+            | Kind::Bayesian(_)
+            | Kind::Correlation(_) => None,
         };
         let life = i64::try_from(scenario.lifetime.as_nanos()).unwrap_or(i64::MAX);
         let from = match scenario.kind {
             Kind::Counter => bucket.first,
-            Kind::Leaky(_) | Kind::Trigger | Kind::Conditional | Kind::Bayesian(_) => bucket.last,
+            Kind::Leaky(_)
+            | Kind::Trigger
+            | Kind::Conditional
+            | Kind::Bayesian(_)
+            | Kind::Correlation(_) => bucket.last,
         };
         Some(BucketState {
             events: bucket.total,

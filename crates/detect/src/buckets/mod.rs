@@ -8,6 +8,7 @@
 mod blackhole;
 mod codec;
 mod expressions;
+pub(crate) mod fed;
 #[cfg(test)]
 mod flood;
 mod index;
@@ -206,6 +207,7 @@ impl Buckets {
                 scenario,
                 number: shared,
                 packs: &mut packs,
+                key: None,
             };
             if pouring.run(full) == Poured::Counted {
                 poured += 1;
@@ -326,7 +328,11 @@ impl Buckets {
     fn new_bucket(&mut self, number: u32, scenario: &Scenario, key: Key, now: i64) -> Bucket {
         let full = match &scenario.kind {
             Kind::Leaky(limiter) => limiter.full(),
-            Kind::Trigger | Kind::Counter | Kind::Conditional | Kind::Bayesian(_) => 0,
+            Kind::Trigger
+            | Kind::Counter
+            | Kind::Conditional
+            | Kind::Bayesian(_)
+            | Kind::Correlation(_) => 0,
         };
         let mut bucket = Bucket::new(number, key, full);
         bucket.returned = self.returners.contains(key);
@@ -421,7 +427,11 @@ fn shares(scenarios: &[Scenario]) -> Vec<u32> {
 fn remnants(scenarios: &[Scenario], options: EngineOptions) -> Remnants {
     let costs = scenarios.iter().map(|scenario| match &scenario.kind {
         Kind::Leaky(limiter) => limiter.cost(),
-        Kind::Trigger | Kind::Counter | Kind::Conditional | Kind::Bayesian(_) => 1,
+        Kind::Trigger
+        | Kind::Counter
+        | Kind::Conditional
+        | Kind::Bayesian(_)
+        | Kind::Correlation(_) => 1,
     });
     Remnants::new(options.remnant_bytes_max, costs.collect())
 }

@@ -54,10 +54,11 @@ impl Buckets {
             )
         };
         let mut message = String::with_capacity(160);
+        let what = scenario.fed.as_deref().map(|fed| fed.credit.as_str());
         let _ = write!(
             message,
             "{scope} {name} performed '{}' ({} events over {}) at ",
-            scenario.name,
+            what.unwrap_or(&scenario.name),
             full.total,
             span(full.time.since(full.first)),
         );
@@ -158,7 +159,12 @@ impl Buckets {
     fn sources(&self, full: &Full, scenario: &Scenario) -> Option<Sources> {
         let mut all: Sources = BTreeMap::new();
         let mut last = None;
-        for packed in &full.queue {
+        // Events of different rules need not name their source alike: the last one's counts.
+        let skipped = match scenario.fed {
+            Some(_) => full.queue.len().saturating_sub(1),
+            None => 0,
+        };
+        for packed in full.queue.iter().skip(skipped) {
             let event = Unpacked::read(packed)?;
             // Most buckets hold one source, and every event says the same about it.
             let facts = (!event.is_overflow()).then(|| (event.scope, self.notable.facts(&event)));
@@ -234,9 +240,19 @@ fn event_sources(
                 .collect(),
         );
     }
-    match &scenario.scope {
+    let facts = notable.facts(event);
+    // What feeds itself knows only event by event whether there is an address.
+    let has_address = || {
+        facts
+            .address
+            .is_some_and(|text| text.parse::<IpAddr>().is_ok())
+    };
+    let scope = match scenario.fed {
+        Some(_) if has_address() => &Scope::Ip,
+        _ => &scenario.scope,
+    };
+    match scope {
         Scope::Ip | Scope::Range => {
-            let facts = notable.facts(event);
             let text = facts.address?;
             let address: IpAddr = text.parse().ok()?;
             // A declared range that cannot be read is an error, not an absence.
@@ -246,7 +262,7 @@ fn event_sources(
                 .map(str::parse)
                 .transpose()
                 .ok()?;
-            let value = match (&scenario.scope, event.scope) {
+            let value = match (scope, event.scope) {
                 (Scope::Range, Some(value)) => value.to_owned(),
                 (Scope::Range, None) => range.map(network).unwrap_or_default(),
                 _ => text.to_owned(),
@@ -254,10 +270,10 @@ fn event_sources(
             let number = facts.as_number.or(facts.as_number_alias);
             (!value.is_empty()).then(|| {
                 vec![OverflowSource {
-                    scope: scenario.scope.clone(),
+                    scope: scope.clone(),
                     address: Some(address.to_canonical()),
                     spelling: (value != text).then(|| text.to_owned()),
-                    range: range.or_else(|| as_range(&scenario.scope, &value)),
+                    range: range.or_else(|| as_range(scope, &value)),
                     as_number: number.unwrap_or_default().to_owned(),
                     as_name: facts.as_name.unwrap_or_default().to_owned(),
                     country: facts.country.unwrap_or_default().to_owned(),

@@ -10,7 +10,7 @@ use super::{
     expressions::QueueLook,
     full_of,
     limiter::Verdict,
-    packed::{self, Detail, Packed, Parts},
+    packed::{self, Detail, Packed, Parts, Unpacked},
     remnant,
     spec::{Bayesian, Kind, Program, Scenario},
     store::{Slot, Store},
@@ -43,6 +43,8 @@ pub(super) struct Pouring<'p, 'a> {
     pub(super) scenario: &'p Scenario,
     pub(super) number: u32,
     pub(super) packs: &'p mut Packs,
+    /// The group, where the caller knows it; else `groupby` gives it.
+    pub(super) key: Option<Key>,
 }
 
 impl Pouring<'_, '_> {
@@ -71,7 +73,11 @@ impl Pouring<'_, '_> {
             return Poured::Passed;
         }
         let verdict = self.count(slot);
-        if verdict == Verdict::Overflows || self.condition(slot) || self.is_probable(slot) {
+        if verdict == Verdict::Overflows
+            || self.condition(slot)
+            || self.is_probable(slot)
+            || self.correlates(slot)
+        {
             let bucket = self.buckets.store.remove(slot);
             full.extend(bucket.map(|bucket| full_of(bucket, self.arrival.time.nanos())));
         } else if let Some(deadline) = self.buckets.deadline(slot) {
@@ -82,6 +88,9 @@ impl Pouring<'_, '_> {
 
     /// The group; `None` when `groupby` fails, which is counted.
     fn key(&mut self) -> Option<Key> {
+        if self.key.is_some() {
+            return self.key;
+        }
         match &self.own.groupby {
             None => Some(Key::of("")),
             Some(program) => self.cx.text(program, self.own, Key::of),
@@ -267,6 +276,30 @@ impl Pouring<'_, '_> {
             name: &self.scenario.name,
         };
         self.cx.test(program, self.scenario, Some(&look)) == Some(true)
+    }
+
+    /// Correlation: whether what waits in the queue is enough, once what is too old has gone.
+    fn correlates(&mut self, slot: Slot) -> bool {
+        let Kind::Correlation(correlation) = &self.scenario.kind else {
+            return false;
+        };
+        let now = self.arrival.time;
+        loop {
+            let Some(bucket) = self.buckets.store.get_mut(slot) else {
+                return false;
+            };
+            let is_past = bucket
+                .queue
+                .front()
+                .and_then(|packed| Unpacked::read(packed))
+                .is_some_and(|event| correlation.is_past(event.time, now));
+            if !is_past {
+                return correlation.is_met(bucket.queue.iter());
+            }
+            if let Some(oldest) = bucket.queue.pop_front() {
+                self.buckets.release(oldest);
+            }
+        }
     }
 
     /// Bayesian: whether what is known by now is probable enough.

@@ -9,7 +9,10 @@ use model::{Diagnostic, Scope, Severity, limits, parse_duration};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::limiter::Limiter;
+use super::{
+    fed::{Correlation, Fed},
+    limiter::Limiter,
+};
 use crate::{
     expr::{self, Expr, Requirements, Vars},
     rules::RuleFile,
@@ -93,6 +96,8 @@ pub(crate) enum Kind {
     /// Its condition alone.
     Conditional,
     Bayesian(Bayesian),
+    /// What waits in its queue.
+    Correlation(Correlation),
 }
 
 #[derive(Debug)]
@@ -148,6 +153,8 @@ pub(crate) struct Scenario {
     pub(crate) simulated: bool,
     pub(crate) remediation: bool,
     pub(crate) labels: BTreeMap<String, Json>,
+    /// Set when another matcher than `filter` chooses its events.
+    pub(crate) fed: Option<Box<Fed>>,
 }
 
 impl Scenario {
@@ -266,6 +273,7 @@ impl Loader<'_> {
             simulated: spec.simulated,
             remediation: labels.get("remediation").is_some_and(is_true),
             labels,
+            fed: None,
             filter: filter?,
             kind: kind?,
             name: spec.name.value.into(),

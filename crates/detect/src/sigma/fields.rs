@@ -216,6 +216,7 @@ impl Fields {
         self.readers.get(name).map_or(&[], Vec::as_slice)
     }
 
+    #[cfg(test)]
     pub(super) fn get(&self, name: &str) -> Option<FieldId> {
         self.ids.get(name).copied()
     }

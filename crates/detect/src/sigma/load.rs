@@ -4,13 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use model::{Diagnostic, Severity};
 use sha2::{Digest as _, Sha256};
-use sigma::{Document, Filter, LogSource, Mapping, Placeholders, Rule, RuleScope, Search, Test};
+use sigma::{
+    Correlation, Document, Filter, LogSource, Mapping, Placeholders, Rule, RuleScope, Search, Test,
+};
 
 use super::{
     SigmaRule, SigmaRules,
     atoms::Atoms,
     facts::FactFields,
     fields::Fields,
+    link::Links,
     matcher::{Matcher, Runnable},
     plan::Plans,
     program,
@@ -55,6 +58,7 @@ fn settings(files: &[RuleFile], found: &mut Vec<Diagnostic>) -> (Mapping, Placeh
 struct Documents {
     rules: Vec<(Rule, SigmaRule)>,
     filters: Vec<(Filter, String)>,
+    correlations: Vec<(Correlation, SigmaRule)>,
 }
 
 impl Documents {
@@ -75,7 +79,15 @@ impl Documents {
                     self.rules.push((rule, entry));
                 }
                 Ok(Document::Filter(filter)) => self.filters.push((filter, file.path.clone())),
-                Ok(Document::Correlation(_)) => {}
+                Ok(Document::Correlation(correlation)) => {
+                    let entry = SigmaRule {
+                        meta: Arc::new(correlation.meta.clone()),
+                        file: file.path.clone(),
+                        hash: Arc::clone(&hash),
+                        log_source: LogSource::default(),
+                    };
+                    self.correlations.push((correlation, entry));
+                }
             }
         }
     }
@@ -114,6 +126,7 @@ fn compile(documents: Documents, mapping: Mapping, found: &mut Vec<Diagnostic>) 
     let groups: Vec<LogSource> = by_number.into_iter().map(|(source, _)| source).collect();
     let count = groups.len();
     let sources = Sources::new(groups, mapping, &mut fields);
+    let links = Links::new(&rules, documents.correlations, &mut fields, found);
     fields.add_aliases();
     SigmaRules {
         matcher: Matcher::new(runnables, atoms, &fields, count),
@@ -122,6 +135,7 @@ fn compile(documents: Documents, mapping: Mapping, found: &mut Vec<Diagnostic>) 
         fields,
         sources,
         facts,
+        links,
         plans: Plans::default(),
         values: Values::default(),
         matches: Vec::new(),

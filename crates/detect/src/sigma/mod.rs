@@ -15,6 +15,7 @@ mod atoms;
 mod builtin;
 mod facts;
 mod fields;
+mod link;
 mod load;
 mod matcher;
 mod plan;
@@ -32,10 +33,15 @@ pub use self::load::load;
 use self::{
     facts::FactFields,
     fields::{Fields, WHOLE},
+    link::Links,
     matcher::Matcher,
-    plan::{Form, Plans},
+    plan::Plans,
     sources::{Groups, Sources},
     values::Values,
+};
+pub(crate) use self::{
+    link::{Facts, Feed},
+    plan::Form,
 };
 use crate::{event::Event, symbols::Symbols};
 
@@ -57,6 +63,7 @@ pub struct SigmaRules {
     sources: Sources,
     matcher: Matcher,
     facts: FactFields,
+    links: Links,
     plans: Plans,
     values: Values,
     active: Groups,

@@ -39,7 +39,6 @@ pub(super) struct Sources {
 /// A kind of events, known by its log source.
 #[derive(Debug)]
 struct Identity {
-    source: LogSource,
     groups: Groups,
     conditions: Vec<(FieldId, Vec<Box<str>>)>,
     /// Fields that have another name there: the rules' and the events'.
@@ -61,17 +60,16 @@ impl Sources {
             channel: fields.intern("Channel"),
             provider: fields.intern("Provider_Name"),
         };
-        sources.windows = sources.identity(named(Some("windows"), None, None), &[]);
+        sources.windows = sources.identity(&named(Some("windows"), None, None), &[]);
         sources.audit = sources.covering(&named(Some("linux"), None, Some("auditd")));
         sources.add_builtin();
         sources.add_windows(&completed(mapping), fields);
         sources
     }
 
-    fn identity(&mut self, source: LogSource, words: &'static [&'static str]) -> u32 {
-        let groups = self.covering(&source);
+    fn identity(&mut self, source: &LogSource, words: &'static [&'static str]) -> u32 {
+        let groups = self.covering(source);
         self.identities.push(Identity {
-            source,
             groups,
             conditions: Vec::new(),
             renames: Vec::new(),
@@ -98,14 +96,14 @@ impl Sources {
             words,
         } in builtin::KINDS
         {
-            let number = self.identity(named(source.0, source.1, source.2), words);
+            let number = self.identity(&named(source.0, source.1, source.2), words);
             for name in *names {
                 self.kinds.entry(name).or_default().push(number);
             }
         }
         for shape in builtin::SHAPES {
             let (product, category, service) = shape.source;
-            let number = self.identity(named(product, category, service), &[]);
+            let number = self.identity(&named(product, category, service), &[]);
             self.shapes.push((shape, number));
         }
     }
@@ -124,7 +122,7 @@ impl Sources {
             if own.is_empty() {
                 continue;
             }
-            let number = self.identity(entry.log_source.clone(), &[]);
+            let number = self.identity(&entry.log_source, &[]);
             for channel in &own {
                 self.listen(channel, number);
             }
@@ -133,7 +131,7 @@ impl Sources {
         for (provider, service) in builtin::PROVIDERS {
             if let Some(channels) = channels.get_mut(service) {
                 let source = named(Some("windows"), None, Some(service));
-                let number = self.identity(source, &[]);
+                let number = self.identity(&source, &[]);
                 self.listen(provider, number);
                 channels.push((*provider).to_owned());
             }
@@ -171,7 +169,7 @@ impl Sources {
                 .clone()
                 .or_else(|| entry.log_source.service.clone()),
         };
-        let number = self.identity(source, &[]);
+        let number = self.identity(&source, &[]);
         if let Some(identity) = self.identities.get_mut(number as usize) {
             identity.conditions = entry
                 .conditions
@@ -302,11 +300,6 @@ impl Sources {
                 others.iter().for_each(|other| values.copy(*other, *own));
             }
         }
-    }
-
-    /// The log sources of the identities, for listings.
-    pub(super) fn known(&self) -> impl Iterator<Item = &LogSource> {
-        self.identities.iter().map(|identity| &identity.source)
     }
 }
 
