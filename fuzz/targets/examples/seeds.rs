@@ -29,6 +29,7 @@ fn main() -> io::Result<()> {
     for (folder, text) in (0..).zip(RULES) {
         put(&format!("rule_yaml-{folder}"), &knobbed(&[folder], &[text]))?;
     }
+    put("sigma", &knobbed(&[0], SIGMA))?;
     put("line", &knobbed(&[0, 5], SYSLOG_LINES))?;
     put("line-web", &knobbed(&[1, 14], WEB_LINES))
 }
@@ -52,6 +53,22 @@ fn knobbed(knobs: &[u8], texts: &[&str]) -> Vec<Vec<u8>> {
         .map(|text| [knobs, text.as_bytes()].concat())
         .collect()
 }
+
+const SIGMA: &[&str] = &[
+    "title: a\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  s: {eventName|startswith: Del, \
+     n|gte: 3}\n  f: {userIdentity.arn|re|i: ':role/x+$'}\n  condition: s and not f\n====\n\
+     {\"eventSource\":\"x\",\"eventName\":\"DeleteTrail\",\"n\":4,\"userIdentity\":{\"arn\":\"a:ROLE/x\"}}",
+    "title: b\nlogsource: {product: windows, category: process_creation}\ndetection:\n  s:\n    \
+     CommandLine|contains|all|windash: [' -a', 'b*c?d']\n    Image: null\n  k: ['word', 'x*y']\n  \
+     condition: 1 of them\n====\n{\"Event\":{\"System\":{\"EventID\":1,\"Channel\":\
+     \"Microsoft-Windows-Sysmon/Operational\"},\"EventData\":{\"CommandLine\":\"x /a bacbd\"}}}",
+    "title: c\nname: c\nlogsource: {product: linux, service: auditd}\ndetection:\n  s: {type: EXECVE, \
+     a0|endswith: sh, a1|base64offset|contains: id}\n  condition: s\n---\ntitle: d\ncorrelation:\n  \
+     type: event_count\n  rules: [c]\n  timespan: 5m\n  condition: {gte: 2}\n====\n\
+     type=EXECVE msg=audit(1.0:1): a0=\"bash\" a1=2D6320",
+    "action: global\ntitle: e\nlogsource: {category: webserver}\n---\ndetection:\n  s: {c-ip|cidr: \
+     192.0.2.0/24, x|fieldref: y, z|exists: false, w|expand: '%p%'}\n  condition: not s\n====\n{}",
+];
 
 const SYSLOG: &[&str] = &[
     "<34>Nov 21 20:15:01 web1 sshd[42]: Failed password for root from 192.0.2.7",

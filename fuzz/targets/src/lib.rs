@@ -12,6 +12,7 @@ mod ledger;
 mod line;
 mod netlink;
 mod rule_yaml;
+mod sigma;
 mod snapshot;
 mod syslog;
 
@@ -24,6 +25,7 @@ pub use self::{
     line::line,
     netlink::netlink_reply,
     rule_yaml::rule_yaml,
+    sigma::sigma,
     snapshot::{snapshot, snapshot_seed},
     syslog::syslog,
 };
@@ -32,7 +34,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("checkpoint", checkpoint),
     ("date", date),
     ("expression", expression),
@@ -41,6 +43,7 @@ pub const TARGETS: [Target; 10] = [
     ("line", line),
     ("netlink_reply", netlink_reply),
     ("rule_yaml", rule_yaml),
+    ("sigma", sigma),
     ("snapshot", snapshot),
     ("syslog", syslog),
 ];

@@ -282,6 +282,23 @@ fn lower(pattern: &Pattern) -> Pattern {
     }
 }
 
+impl Atom {
+    /// Whether it holds, found out without a scan.
+    pub(super) fn holds(&self, values: &Values) -> bool {
+        if let Some(verify) = &self.verify {
+            return verify.holds(self.field, values);
+        }
+        let mut of = values.of(self.field).filter(|value| !value.is_null);
+        of.any(|value| match &self.scan {
+            Scan::Never => false,
+            Scan::Equal(text) => value.lower == &**text,
+            Scan::Starts(text) => value.lower.starts_with(&**text),
+            Scan::Ends(text) => value.lower.ends_with(&**text),
+            Scan::Contains(text) => value.lower.contains(&**text),
+        })
+    }
+}
+
 impl Verify {
     /// Whether it holds of `field`.
     pub(super) fn holds(&self, field: FieldId, values: &Values) -> bool {

@@ -182,6 +182,21 @@ impl Matcher {
         matches.sort_unstable();
     }
 
+    /// What [`Self::run`] must give: every rule of the groups, each test by itself.
+    pub(super) fn run_slowly(&self, values: &Values, active: &[u64]) -> Vec<u32> {
+        let mut is = |id| {
+            self.atoms
+                .get(id)
+                .is_some_and(|atom| atom.holds(values))
+        };
+        (0..)
+            .zip(&self.rules)
+            .filter(|(_, rule)| contains(active, rule.group as usize))
+            .filter(|(_, rule)| rule.program.holds(&mut is))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
     /// Texts one of which stands in the values of every event that a rule of these groups matches;
     /// `None` when there is a rule without.
     pub(super) fn texts(&self, active: &[u64]) -> Option<Vec<&str>> {

@@ -114,6 +114,11 @@ impl SigmaRules {
         &self.matches
     }
 
+    /// Like the last judgement, with every rule asked by itself: the two must agree.
+    pub fn judge_slowly(&self) -> Vec<u32> {
+        self.matcher.run_slowly(&self.values, &self.active)
+    }
+
     /// Judges a line that [`Self::wants`] said is of this form; `parsed` is what parsers made of it.
     pub(crate) fn judge(
         &mut self,
@@ -123,6 +128,7 @@ impl SigmaRules {
         parsed: Option<(&Event, &Symbols)>,
     ) -> &[u32] {
         self.matches.clear();
+        self.begin();
         if form == Form::Json {
             match serde_json::from_str::<Json>(line.trim()) {
                 Ok(event) => {
@@ -132,7 +138,6 @@ impl SigmaRules {
             }
             return &self.matches;
         }
-        self.begin();
         if form == Form::KeyValue {
             read::key_value(line, &self.fields, &mut self.values);
         }

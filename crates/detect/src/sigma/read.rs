@@ -65,7 +65,10 @@ impl Walk<'_> {
             Json::Object(map) => {
                 self.whole(value);
                 if let Some((name, text)) = named(map) {
+                    // The name stands for itself, whatever holds it.
+                    self.starts.push(self.path.len() + 1);
                     self.step(name, text);
+                    self.starts.pop();
                     return;
                 }
                 for (key, value) in map {

@@ -1,0 +1,90 @@
+//! The public Sigma rules over their recorded events: the index over all rules finds exactly what
+//! asking each rule finds, and rules match hardly any event but their own.
+//!
+//! The corpus lies in `$POSSE_SHARED` or `../shared` beside the workspace; without it the test
+//! says so loudly and passes.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "helpers of tests: they read the corpus, report, and stop at the first surprise"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use detect::rules::RuleFile;
+use serde_json::Value as Json;
+
+/// Matches of rules that an event was not recorded for, for each event. Most are true: a general
+/// rule and a special one see the same deed.
+const OTHERS_PER_EVENT_MAX: usize = 1;
+
+#[test]
+fn the_index_finds_what_every_rule_finds() {
+    let Some(corpus) = corpus() else { return };
+    let files = files(&corpus, "yml");
+    let mut found = Vec::new();
+    let mut rules = detect::sigma::load(&files, &mut found).unwrap();
+    let labels = BTreeMap::new();
+    let mut others: BTreeMap<String, usize> = BTreeMap::new();
+    let mut count = 0;
+    for file in self::files(&corpus.join("regression"), "json") {
+        let own = Path::new(&file.path).file_stem().unwrap().to_str().unwrap();
+        for event in serde_json::Deserializer::from_str(&file.text).into_iter::<Json>() {
+            count += 1;
+            let quick = rules.judge_event(&event.unwrap(), &labels).to_vec();
+            assert_eq!(quick, rules.judge_slowly(), "{}", file.path);
+            for number in quick {
+                let meta = &rules.rules()[number as usize].meta;
+                if meta.id.as_deref() != Some(own) {
+                    *others.entry(format!("{} on {own}", meta.title)).or_default() += 1;
+                }
+            }
+        }
+    }
+    for (what, count) in &others {
+        println!("{count} {what}");
+    }
+    let extra: usize = others.values().sum();
+    println!("{count} events; {extra} matches of rules they were not recorded for");
+    assert!(count > 0 && extra <= count * OTHERS_PER_EVENT_MAX);
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<RuleFile> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+        RuleFile::new(path.display().to_string(), text)
+    };
+    paths.iter().map(read).collect()
+}
+
+fn corpus() -> Option<PathBuf> {
+    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let corpus = shared.join("corpora/sigma");
+    if corpus.join("regression").is_dir() {
+        return Some(corpus);
+    }
+    println!("SKIPPED: no Sigma rules in {}", corpus.display());
+    None
+}
