@@ -35,7 +35,11 @@ fn main() {
     let rounds: usize = arguments.get(3).map_or(100, |n| n.parse().unwrap());
     let start = Instant::now();
     let mut loaded = detect::sigma::load(&rules, &mut Vec::new()).unwrap();
-    println!("{} rules loaded in {:?}", loaded.rules().len(), start.elapsed());
+    println!(
+        "{} rules loaded in {:?}",
+        loaded.rules().len(),
+        start.elapsed()
+    );
     let labels = BTreeMap::from([("type".to_owned(), "json".to_owned())]);
     let bytes: usize = events.iter().map(String::len).sum();
     let start = Instant::now();

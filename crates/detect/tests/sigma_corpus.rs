@@ -42,7 +42,9 @@ fn the_index_finds_what_every_rule_finds() {
             for number in quick {
                 let meta = &rules.rules()[number as usize].meta;
                 if meta.id.as_deref() != Some(own) {
-                    *others.entry(format!("{} on {own}", meta.title)).or_default() += 1;
+                    *others
+                        .entry(format!("{} on {own}", meta.title))
+                        .or_default() += 1;
                 }
             }
         }

@@ -123,13 +123,16 @@ fn services() -> Services {
         ..Services::default()
     };
     let lines = ["/admin", "/backup", "%ff"].map(str::to_owned).to_vec();
-    services.data.insert("lines.txt", DataFile::Strings(lines));
-    let regexes = ["^/adm", "b.*p"]
-        .iter()
-        .filter_map(|r| regex_syntax::compile(r).ok());
     services
         .data
-        .insert("regexes.txt", DataFile::Regexes(regexes.collect()));
+        .insert("lines.txt", DataFile::Strings(lines.into()));
+    let regexes: Vec<_> = ["^/adm", "b.*p"]
+        .iter()
+        .filter_map(|r| regex_syntax::compile(r).ok())
+        .collect();
+    services
+        .data
+        .insert("regexes.txt", DataFile::Regexes(regexes.into()));
     let row = |(pattern, (kind, tag)): (&str, (LookupKind, &str))| LookupRow {
         kind,
         pattern: pattern.to_owned(),

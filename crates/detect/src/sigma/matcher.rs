@@ -184,11 +184,7 @@ impl Matcher {
 
     /// What [`Self::run`] must give: every rule of the groups, each test by itself.
     pub(super) fn run_slowly(&self, values: &Values, active: &[u64]) -> Vec<u32> {
-        let mut is = |id| {
-            self.atoms
-                .get(id)
-                .is_some_and(|atom| atom.holds(values))
-        };
+        let mut is = |id| self.atoms.get(id).is_some_and(|atom| atom.holds(values));
         (0..)
             .zip(&self.rules)
             .filter(|(_, rule)| contains(active, rule.group as usize))
