@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Context,
     AppsecConfig,
     AppsecRule,
+    Jail,
+    Filter,
     Sigma,
     SigmaMapping,
 }
@@ -61,7 +63,7 @@ impl Kind {
             Self::Context => "contexts",
             Self::AppsecConfig => "appsec-configs",
             Self::AppsecRule => "appsec-rules",
-            Self::Sigma | Self::SigmaMapping => "",
+            Self::Jail | Self::Filter | Self::Sigma | Self::SigmaMapping => "",
         }
     }
 
@@ -85,6 +87,8 @@ impl fmt::Display for Kind {
             Self::Context => "context",
             Self::AppsecConfig => "appsec config",
             Self::AppsecRule => "appsec rule",
+            Self::Jail => "jail",
+            Self::Filter => "filter",
             Self::Sigma => "sigma rule",
             Self::SigmaMapping => "sigma mapping",
         })

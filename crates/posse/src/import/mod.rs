@@ -13,6 +13,7 @@ mod acquisition;
 mod catalogue;
 mod choice;
 mod data;
+mod fail2ban;
 mod fetch;
 mod installed;
 mod judge;
@@ -131,6 +132,9 @@ fn switched(
     named: &[String],
     to: Switch,
 ) -> Result<Wish> {
+    if origin == Origin::Fail2ban {
+        return fail2ban::switched(own, last, named, to);
+    }
     let catalogue = Catalogue::read(own, origin)?;
     let mut names = match &last.wish {
         Wish::Names(names) => names.clone(),

@@ -180,7 +180,7 @@ impl Report<'_> {
         }
         writeln!(
             out,
-            "\n{} built-in scenarios look at the same events, so that one attack may give two alerts:",
+            "\nbuilt-in rules look at the same events ({}), so that one attack may give two alerts:",
             self.overlaps.len()
         )?;
         for (ours, theirs) in self.overlaps.iter().take(OVERLAPS_MAX) {

@@ -15,6 +15,7 @@ use super::{
     catalogue::{Catalogue, Id, Item},
     choice::{Choice, Wish},
     data::{self, Found, Last, Places, Stamp, Wanted},
+    fail2ban,
     fetch::Fetcher,
     judge::{self, Data, State, Verdicts},
     origin::Origin,
@@ -53,6 +54,9 @@ impl Fetching {
 
 impl Task<'_> {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<Exit> {
+        if self.origin == Origin::Fail2ban {
+            return fail2ban::run(self, out);
+        }
         let origin = self.origin.name();
         let mut catalogue = Catalogue::read(&self.dir, self.origin)?;
         if let Some(patterns) = self.patterns {
@@ -234,14 +238,14 @@ fn overlaps(
     ))
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|b| format!("{b:02x}"))
         .collect()
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string()

@@ -400,3 +400,77 @@ fn the_whole_hub_runs() {
         stdout(&check)
     );
 }
+
+const JAILS: &str = "[DEFAULT]\nbantime = 10m\nfindtime = 10m\nmaxretry = 3\nbackend = auto\n\
+    enabled = false\nfilter = %(__name__)s\nignoreip = 127.0.0.1/8 198.51.100.7\n\n\
+    [door]\nlogpath = /var/log/door.log\n\n[gate]\nlogpath = /var/log/gate.log\n\n\
+    [hatch]\nlogpath = /var/log/hatch.log\n";
+
+fn fail2ban() -> Hub {
+    let site = Hub::new("");
+    site.write("f2b/jail.conf", JAILS);
+    site.write("f2b/jail.d/mine.conf", "[door]\nenabled = true\n");
+    site.write(
+        "f2b/filter.d/door.conf",
+        "[Definition]\nfailregex = ^ refused <HOST>$\n",
+    );
+    site.write(
+        "f2b/filter.d/gate.conf",
+        "[Definition]\nfailregex = ^ shut to <HOST>$\n",
+    );
+    site.write(
+        "f2b/filter.d/hatch.conf",
+        "[Definition]\nfailregex = ^ shut (to <HOST>$\n",
+    );
+    site
+}
+
+fn overlay(site: &Hub) -> String {
+    fs::read_to_string(site.path("rules.d/fail2ban/jail.d/zz-posse.local")).unwrap()
+}
+
+#[test]
+fn jails_come_as_they_are_enabled() {
+    let site = fail2ban();
+    let dir = site.path("f2b").display().to_string();
+    let (rows, totals) = report(&site.rules(&["import", &dir, "--json"]));
+    assert_eq!(state_of(&rows, "jail door"), ("runs as is", ""));
+    assert_eq!(state_of(&rows, "jail gate").0, "absent");
+    assert_eq!(state_of(&rows, "filter gate"), ("runs as is", ""));
+    assert_eq!(state_of(&rows, "filter hatch").0, "does not run");
+    assert!(
+        totals["sources"]
+            .as_str()
+            .unwrap()
+            .contains("/var/log/door.log"),
+        "{totals}"
+    );
+    assert!(
+        totals["notes"].to_string().contains("198.51.100.7"),
+        "{totals}"
+    );
+    assert!(overlay(&site).contains("[door]\nenabled = true\n"));
+    assert!(overlay(&site).contains("[gate]\nenabled = false\n"));
+    site.rules(&["enable", "gate"]);
+    assert!(
+        overlay(&site).contains("[gate]\nenabled = true\n"),
+        "{}",
+        overlay(&site)
+    );
+    let refused = site.rules(&["enable", "gates"]);
+    assert!(
+        stderr(&refused).contains("did you mean gate?"),
+        "{}",
+        stderr(&refused)
+    );
+    // A jail that cannot run is never loaded, or the guard could not be reloaded.
+    let (rows, _) = report(&site.rules(&["import", &dir, "--enable", "hatch", "door", "--json"]));
+    assert_eq!(state_of(&rows, "jail hatch").0, "does not run");
+    assert!(overlay(&site).contains("[hatch]\nenabled = false\n"));
+    let check = posse(&[
+        "rules",
+        "check",
+        &site.path("rules.d").display().to_string(),
+    ]);
+    assert_eq!(check.status.code(), Some(0), "{}", stdout(&check));
+}
