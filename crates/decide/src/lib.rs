@@ -17,6 +17,7 @@ mod escalation;
 mod glob;
 mod guard;
 mod history;
+mod own_ban;
 mod policy;
 mod recent;
 

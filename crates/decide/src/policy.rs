@@ -18,6 +18,7 @@ use crate::{
     glob,
     guard::{self, Guard},
     history::{Ban, BanHistory},
+    own_ban::OwnBan,
     recent::Recent,
 };
 
@@ -366,7 +367,7 @@ impl Policy {
         };
         let same = self.history.get(source).copied();
         let repeat = same.map_or_else(|| self.repeats(source), |ban| ban.repeat);
-        let length = self.grown(case.base, repeat);
+        let length = self.grown(case, repeat);
         let until = case.now.plus(length);
         let gain = length / EXTENSION_PART;
         if self
@@ -488,7 +489,7 @@ impl Policy {
             measure: Measure::Ban,
             prefix: range,
             from: case.now,
-            until: case.now.plus(self.grown(case.base, repeat)),
+            until: case.now.plus(self.grown(case, repeat)),
             reason: format!(
                 "{sources} sources within {window}, last by {}",
                 case.alert.rule
@@ -619,7 +620,11 @@ impl Policy {
         self.offenders.set(prefix, until, repeat.saturating_add(1));
     }
 
-    fn grown(&self, base: Duration, repeat: u32) -> Duration {
+    fn grown(&self, case: Case<'_>, repeat: u32) -> Duration {
+        let Case { alert, base, .. } = case;
+        if let Some(length) = OwnBan::of(alert).and_then(|own| own.grown(base, repeat)) {
+            return length;
+        }
         let factor = self.config.repeat_factor.saturating_pow(repeat);
         // A rule may ask for more than the ceiling outright; growth may not.
         base.checked_mul(factor)
@@ -658,7 +663,10 @@ fn base_duration(config: &BanConfig, alert: &Alert) -> Option<Duration> {
             RuleAction::AlertOnly => None,
             RuleAction::Ban => Some(entry.duration.unwrap_or(config.duration)),
         },
-        None => Some(config.duration),
+        None => {
+            let own = OwnBan::of(alert).and_then(|own| own.first);
+            Some(own.unwrap_or(config.duration))
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     event::{Event, FieldMap, TimeMode},
     explain::{self, Account, Explainer, OverflowEnd},
     expr::Services,
+    fail2ban::{self, Caught, JailCounts, Jails},
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
     patterns::Library,
     prefilter::Prefilter,
@@ -71,6 +72,7 @@ pub struct Rules {
     scenarios: Vec<Scenario>,
     contexts: Contexts,
     sigma: Option<SigmaRules>,
+    jails: Jails,
 }
 
 impl Rules {
@@ -90,22 +92,21 @@ impl Rules {
             scenarios: Vec::new(),
             contexts: Contexts::default(),
             sigma: sigma::load(&files, &mut found),
+            jails: Jails::default(),
         };
         rules.contexts = Contexts::load(&files, &mut rules.symbols, &mut found);
         rules.list_parsers(&files);
         for file in files.iter().filter(|f| f.kind() == RuleKind::Scenario) {
             let hash = hex(&Sha256::digest(file.text.as_bytes()));
             let scenarios = buckets::load(file, &hash, &mut rules.symbols, &mut found);
-            rules
-                .entries
-                .extend(scenarios.iter().map(|scenario| RuleEntry {
-                    kind: EntryKind::Scenario,
-                    name: scenario.name.to_string(),
-                    file: scenario.file.clone(),
-                    description: scenario.description.clone(),
-                    hash: hash.clone(),
-                }));
-            rules.scenarios.extend(scenarios);
+            rules.add_scenarios(scenarios, &hash);
+        }
+        let (jails, kept) = fail2ban::load(&files, &mut found);
+        rules.jails = jails;
+        for bucket in &kept {
+            let hash = hex(&Sha256::digest(bucket.file.text.as_bytes()));
+            let scenarios = buckets::load_jail(bucket, &hash, &mut rules.symbols, &mut found);
+            rules.add_scenarios(scenarios, &hash);
         }
         if let Some(sigma) = &mut rules.sigma {
             let first = u32::try_from(rules.scenarios.len()).unwrap_or(u32::MAX);
@@ -116,6 +117,18 @@ impl Rules {
         }
         rules.list_contexts(&files);
         (rules, found)
+    }
+
+    fn add_scenarios(&mut self, scenarios: Vec<Scenario>, hash: &str) {
+        self.entries
+            .extend(scenarios.iter().map(|scenario| RuleEntry {
+                kind: EntryKind::Scenario,
+                name: scenario.name.to_string(),
+                file: scenario.file.clone(),
+                description: scenario.description.clone(),
+                hash: hash.to_owned(),
+            }));
+        self.scenarios.extend(scenarios);
     }
 
     /// Contexts have no name of their own; they are called by author and file.
@@ -326,6 +339,8 @@ pub struct EngineStats {
     pub overflows_sourceless: u64,
     /// Overflows that were not poured again because they came of too many others.
     pub reprocess_too_deep: u64,
+    /// Of fail2ban's jails.
+    pub jails: JailCounts,
     /// Times an event could not pour because a recording's line had no time.
     pub timeless: u64,
     /// By scenario: buckets dropped because a ceiling was reached.
@@ -368,7 +383,7 @@ pub enum RestoreError {
 pub struct Engine {
     entries: Vec<RuleEntry>,
     hash: String,
-    symbols: Symbols,
+    pub(crate) symbols: Symbols,
     services: Services,
     parsers: Parsers,
     prefilter: Prefilter,
@@ -376,10 +391,12 @@ pub struct Engine {
     contexts: Contexts,
     /// Boxed: most engines have none.
     sigma: Option<Box<SigmaRules>>,
+    pub(crate) jails: Jails,
+    pub(crate) caught: Vec<Caught>,
     options: EngineOptions,
-    stats: EngineStats,
+    pub(crate) stats: EngineStats,
     /// Reused from line to line.
-    event: Event,
+    pub(crate) event: Event,
     overflow_event: Event,
     full: Vec<Full>,
 }
@@ -395,6 +412,7 @@ impl Engine {
             scenarios,
             contexts,
             sigma,
+            jails,
         } = rules;
         let own = scenarios.iter().filter(|scenario| scenario.fed.is_none());
         let needs = own.map(Scenario::requirements).collect();
@@ -411,6 +429,8 @@ impl Engine {
             buckets,
             contexts,
             sigma: sigma.map(Box::new),
+            jails,
+            caught: Vec::new(),
             options,
             stats: EngineStats::default(),
             event: Event::default(),
@@ -433,8 +453,10 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
+        let jailed = self.jailed(record, source, clock, alerts);
         if let Some(form) = self.sigma_form(record, source) {
-            return self.take_for_sigma(form, record, source, clock, alerts, &mut NoTrace);
+            let outcome = self.take_for_sigma(form, record, source, clock, alerts, &mut NoTrace);
+            return jailed.or(outcome);
         }
         let Self {
             prefilter,
@@ -444,9 +466,9 @@ impl Engine {
         } = self;
         if !prefilter.may_matter(record.text, &source.labels, parsers, symbols) {
             self.stats.skipped += 1;
-            return Outcome::Skipped;
+            return jailed.or(Outcome::Skipped);
         }
-        self.take(record, source, clock, alerts, &mut NoTrace)
+        jailed.or(self.take(record, source, clock, alerts, &mut NoTrace))
     }
 
     /// Like [`Engine::observe`], and shows every step to `trace`; no line is skipped.
@@ -459,10 +481,12 @@ impl Engine {
         trace: &mut dyn Trace,
     ) -> Outcome {
         self.stats.lines += 1;
+        let jailed = self.jailed(record, source, clock, alerts);
         if let Some(form) = self.sigma_form(record, source) {
-            return self.take_for_sigma(form, record, source, clock, alerts, trace);
+            let outcome = self.take_for_sigma(form, record, source, clock, alerts, trace);
+            return jailed.or(outcome);
         }
-        self.take(record, source, clock, alerts, trace)
+        jailed.or(self.take(record, source, clock, alerts, trace))
     }
 
     /// Like [`Engine::observe`], and tells what became of the line and why. `patterns` are those of
@@ -609,26 +633,30 @@ impl Engine {
         alerts: &mut Vec<Alert>,
     ) -> Outcome {
         self.stats.lines += 1;
+        let jailed = self.jailed(record, source, clock, alerts);
         let finding = ahead.take(&mut self.event);
         if let Some(form) = self.sigma_form(record, source) {
-            return self.take_for_sigma(form, record, source, clock, alerts, &mut NoTrace);
+            let outcome = self.take_for_sigma(form, record, source, clock, alerts, &mut NoTrace);
+            return jailed.or(outcome);
         }
         let outcome = match finding {
             Finding::Skipped => {
                 self.stats.skipped += 1;
-                return Outcome::Skipped;
+                return jailed.or(Outcome::Skipped);
             }
-            Finding::InOrder => return self.take(record, source, clock, alerts, &mut NoTrace),
+            Finding::InOrder => {
+                return jailed.or(self.take(record, source, clock, alerts, &mut NoTrace));
+            }
             Finding::Read(outcome, wording) => {
                 self.stats.invalid_utf8 += u64::from(wording == Wording::Lossy);
                 outcome
             }
         };
         self.services.now = received(record, clock).1;
-        match outcome {
+        jailed.or(match outcome {
             ParseOutcome::Parsed => self.count(record, source, clock, alerts, &mut NoTrace),
             ParseOutcome::Dropped | ParseOutcome::Whitelisted => self.left_out(outcome),
-        }
+        })
     }
 
     fn left_out(&mut self, outcome: ParseOutcome) -> Outcome {

@@ -30,6 +30,8 @@ pub enum RuleKind {
     SigmaPlaceholders,
     /// Grok patterns, one `NAME expression` a line.
     Patterns,
+    /// A part of fail2ban's configuration.
+    Fail2ban,
     /// What alerts tell besides their lines: `context: {key: [expression]}`.
     Context,
     /// A list that rules read by its file name.
@@ -63,6 +65,7 @@ impl RuleFile {
         // the user's own affair.
         for folder in folders.iter().rev() {
             match *folder {
+                "filter.d" | "jail.d" => return RuleKind::Fail2ban,
                 "patterns" => return RuleKind::Patterns,
                 "data" => return RuleKind::Data,
                 "scenarios" if yaml => return RuleKind::Scenario,
@@ -78,7 +81,11 @@ impl RuleFile {
                 _ => {}
             }
         }
-        RuleKind::Other
+        match self.name() {
+            "jail.conf" | "jail.local" => RuleKind::Fail2ban,
+            name if name.starts_with("paths-") && name.ends_with(".conf") => RuleKind::Fail2ban,
+            _ => RuleKind::Other,
+        }
     }
 }
 
@@ -148,6 +155,13 @@ mod tests {
         );
         assert_eq!(sigma("name: x\n# logsource:\n"), RuleKind::Other);
         assert_eq!(kind("collections/me/x.yaml"), RuleKind::Other);
+        for path in [
+            "f2b/filter.d/x.conf",
+            "jail.d/x.local",
+            "/etc/fail2ban/jail.conf",
+        ] {
+            assert_eq!(kind(path), RuleKind::Fail2ban, "{path}");
+        }
         assert_eq!(kind("/data/mine/scenarios/x.yaml"), RuleKind::Scenario);
         assert_eq!(kind("/home/patterns/s01-parse/x.yaml"), parser("s01-parse"));
         assert_eq!(kind("parsers/s01-parse/me/README.md"), RuleKind::Other);

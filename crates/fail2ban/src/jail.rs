@@ -71,6 +71,18 @@ pub fn jail_names(files: &Files) -> Result<Vec<String>, Error> {
     Ok(config.sections().map(str::to_owned).collect())
 }
 
+/// Whether jail `name` says so; one that cannot be read is, so that reading it names the mistake.
+pub fn is_enabled(files: &Files, name: &str) -> bool {
+    let Ok(config) = Config::read(files, "jail") else {
+        return true;
+    };
+    let look = Look {
+        config: &config,
+        name,
+    };
+    look.flag("enabled").unwrap_or(true)
+}
+
 /// Reads jail `name` with its filter.
 pub fn read_jail(files: &Files, name: &str) -> Result<Jail, Error> {
     let config = Config::read(files, "jail")?;

@@ -71,6 +71,45 @@ impl Limiter {
     }
 }
 
+/// How fail2ban counts: failures within a time, those before it by estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retries {
+    max: u32,
+    /// Nanoseconds.
+    within: i64,
+}
+
+impl Retries {
+    pub(crate) fn new(max: u32, within: Duration) -> Self {
+        Self {
+            max: max.max(1),
+            within: i64::try_from(within.as_nanos()).unwrap_or(i64::MAX).max(1),
+        }
+    }
+
+    pub(crate) fn max(self) -> i64 {
+        i64::from(self.max)
+    }
+
+    /// Counts one failure at `now`. `first` is where the count begins, `last` the failure before.
+    /// When the count reaches further back than it may, it keeps its share of the time.
+    pub(crate) fn take(self, count: &mut i64, first: &mut i64, last: i64, now: i64) -> Verdict {
+        let reach = now.saturating_sub(*first);
+        if now > last && reach > self.within {
+            let share = i128::from(*count) * i128::from(self.within);
+            let reach = i128::from(reach.max(1));
+            *count = i64::try_from((2 * share + reach) / (2 * reach)).unwrap_or(*count);
+            *first = now.saturating_sub(self.within);
+        }
+        *count = count.saturating_add(1);
+        if *count >= self.max() {
+            Verdict::Overflows
+        } else {
+            Verdict::Fits
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -225,7 +225,8 @@ impl Buckets {
         let scenario = self.scenarios.get(bucket.scenario as usize)?;
         let limiter = match &scenario.kind {
             Kind::Leaky(limiter) => Some(*limiter),
-            Kind::Trigger
+            Kind::Retries(_)
+            | Kind::Trigger
             | Kind::Counter
             | Kind::Conditional
             | Kind::Bayesian(_)
@@ -235,6 +236,7 @@ impl Buckets {
         let from = match scenario.kind {
             Kind::Counter => bucket.first,
             Kind::Leaky(_)
+            | Kind::Retries(_)
             | Kind::Trigger
             | Kind::Conditional
             | Kind::Bayesian(_)

@@ -51,7 +51,7 @@ pub(crate) use self::{
     overflow::Lines,
     packed::{LineRef, Unpacked},
     snapshot::{Saved, encode},
-    spec::{Scenario, load},
+    spec::{Scenario, load, load_jail},
 };
 use crate::{
     engine::{EngineOptions, EngineStats},
@@ -328,7 +328,8 @@ impl Buckets {
     fn new_bucket(&mut self, number: u32, scenario: &Scenario, key: Key, now: i64) -> Bucket {
         let full = match &scenario.kind {
             Kind::Leaky(limiter) => limiter.full(),
-            Kind::Trigger
+            Kind::Retries(_)
+            | Kind::Trigger
             | Kind::Counter
             | Kind::Conditional
             | Kind::Bayesian(_)
@@ -427,7 +428,8 @@ fn shares(scenarios: &[Scenario]) -> Vec<u32> {
 fn remnants(scenarios: &[Scenario], options: EngineOptions) -> Remnants {
     let costs = scenarios.iter().map(|scenario| match &scenario.kind {
         Kind::Leaky(limiter) => limiter.cost(),
-        Kind::Trigger
+        Kind::Retries(_)
+        | Kind::Trigger
         | Kind::Counter
         | Kind::Conditional
         | Kind::Bayesian(_)

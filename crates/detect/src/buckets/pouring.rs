@@ -200,6 +200,9 @@ impl Pouring<'_, '_> {
         }
         let verdict = match &self.scenario.kind {
             Kind::Leaky(limiter) => limiter.take(&mut bucket.credit, bucket.last, now),
+            Kind::Retries(retries) => {
+                retries.take(&mut bucket.credit, &mut bucket.first, bucket.last, now)
+            }
             _ => Verdict::Fits,
         };
         bucket.total = bucket.total.saturating_add(1);

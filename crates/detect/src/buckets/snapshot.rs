@@ -400,6 +400,7 @@ impl Body<'_> {
         };
         let most = match &scenario.kind {
             Kind::Leaky(limiter) => limiter.full(),
+            Kind::Retries(retries) => retries.max(),
             _ => 0,
         };
         let fits = bucket.queue.len() <= scenario.queue_max && (0..=most).contains(&bucket.credit);

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::{
     fed::{Correlation, Fed},
-    limiter::Limiter,
+    limiter::{Limiter, Retries},
 };
 use crate::{
     expr::{self, Expr, Requirements, Vars},
@@ -89,6 +89,8 @@ struct BayesianSpec {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Leaky(Limiter),
+    /// A jail's.
+    Retries(Retries),
     /// Every event.
     Trigger,
     /// The end of its time, however many events came.
@@ -188,6 +190,22 @@ pub(crate) fn load(
                 scenarios.extend(scenario.filter(|_| !failed));
             }
         }
+    }
+    scenarios
+}
+
+/// Loads a jail's bucket: its scenario, counting as fail2ban does.
+pub(crate) fn load_jail(
+    bucket: &crate::fail2ban::Bucket,
+    hash: &str,
+    symbols: &mut Symbols,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Scenario> {
+    let mut scenarios = load(&bucket.file, hash, symbols, diagnostics);
+    let within = Duration::from_secs(u64::from(bucket.find_seconds));
+    for scenario in &mut scenarios {
+        scenario.kind = Kind::Retries(Retries::new(bucket.max_retry, within));
+        scenario.lifetime = within;
     }
     scenarios
 }

@@ -248,6 +248,7 @@ impl RuleKindOrder {
             | RuleKind::SigmaMapping
             | RuleKind::SigmaPlaceholders
             | RuleKind::Data
+            | RuleKind::Fail2ban
             | RuleKind::Other => None,
         }
     }
