@@ -8,7 +8,7 @@
 mod mmdb;
 
 use std::{
-    fs,
+    fmt, fs,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +18,7 @@ use anyhow::{Context as _, Error, Result, bail};
 use detect::enrich::{City, Enrich, Network};
 use maxminddb::Reader;
 use model::Prefix;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Visitor};
 
 /// The largest free databases have some 100 MB.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -89,8 +89,8 @@ impl Database {
         Some(City {
             country: country.iso_code.to_owned(),
             in_european_union: country.is_in_european_union,
-            latitude: record.location.latitude,
-            longitude: record.location.longitude,
+            latitude: record.location.latitude.0,
+            longitude: record.location.longitude.0,
         })
     }
 
@@ -102,7 +102,7 @@ impl Database {
         let record = found.decode::<NetworkRecord<'_>>().ok()??;
         let range = found.network().ok()?;
         Some(Network {
-            number: record.autonomous_system_number,
+            number: record.autonomous_system_number.whole(),
             organisation: record.autonomous_system_organization.to_owned(),
             range: Prefix::new(range.network(), range.prefix()).ok(),
         })
@@ -132,15 +132,54 @@ struct Country<'d> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Location {
-    latitude: f64,
-    longitude: f64,
+    latitude: Number,
+    longitude: Number,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct NetworkRecord<'d> {
-    autonomous_system_number: u32,
+    autonomous_system_number: Number,
     autonomous_system_organization: &'d str,
+}
+
+/// A number of any of the format's types: who writes a database chooses them by the value.
+#[derive(Clone, Copy, Default)]
+struct Number(f64);
+
+impl Number {
+    fn whole(self) -> u32 {
+        // Saturates; no number of a network is beyond 32 bits.
+        self.0 as u32
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(NumberVisitor)
+    }
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+        Ok(Number(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
+        Ok(Number(value as f64))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
+        Ok(Number(value as f64))
+    }
 }
 
 impl GeoIp {
@@ -215,7 +254,10 @@ mod tests {
             "subdivisions": [{"iso_code": "NH"}],
         });
         writer.add("192.0.2.0/24", &place);
-        let registered = json!({"registered_country": {"iso_code": "US"}});
+        let registered = json!({
+            "registered_country": {"iso_code": "US"},
+            "location": {"latitude": 38, "longitude": 70_000},
+        });
         writer.add("2001:db8::/32", &registered);
         writer.finish()
     }
@@ -227,7 +269,8 @@ mod tests {
             "autonomous_system_organization": "Example",
         });
         writer.add("192.0.2.0/25", &record);
-        writer.add("2001:db8::/32", &record);
+        let large = json!({"autonomous_system_number": 4_200_000_000_u32});
+        writer.add("2001:db8::/32", &large);
         writer.finish()
     }
 
@@ -249,7 +292,9 @@ mod tests {
         assert_eq!((&*city.country, city.in_european_union), ("NL", true));
         assert_eq!((city.latitude, city.longitude), (52.5, -4.75));
         let registered = facts.city(addr("2001:db8::1")).unwrap();
-        assert_eq!((&*registered.country, registered.latitude), ("US", 0.0));
+        // Whole numbers are written as such.
+        let at = (registered.latitude, registered.longitude);
+        assert_eq!((&*registered.country, at), ("US", (38.0, 70_000.0)));
         let network = facts.network(addr("192.0.2.7")).unwrap();
         assert_eq!(
             (network.number, &*network.organisation),
@@ -257,6 +302,10 @@ mod tests {
         );
         assert_eq!(network.range.unwrap().to_string(), "192.0.2.0/25");
         let network = facts.network(addr("2001:db8:1::7")).unwrap();
+        assert_eq!(
+            (network.number, &*network.organisation),
+            (4_200_000_000, "")
+        );
         assert_eq!(network.range.unwrap().to_string(), "2001:db8::/32");
     }
 

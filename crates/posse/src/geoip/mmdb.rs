@@ -99,7 +99,7 @@ fn put(to: &mut Vec<u8>, value: &Value) {
             to.extend(text.as_bytes());
         }
         Value::Number(n) => match n.as_u64() {
-            Some(n) => integer(to, 6, n),
+            Some(n) => integer(to, if n > 0xffff { 6 } else { 5 }, n),
             None => {
                 head(to, 3, 8);
                 to.extend(n.as_f64().unwrap().to_be_bytes());
@@ -116,8 +116,7 @@ fn put(to: &mut Vec<u8>, value: &Value) {
                 put(to, &Value::from(key.as_str()));
                 match (key.as_str(), value.as_u64()) {
                     ("build_epoch", Some(n)) => integer(to, 9, n),
-                    ("ip_version" | "record_size", Some(n)) => integer(to, 5, n),
-                    (key, Some(n)) if key.starts_with("binary_format") => integer(to, 5, n),
+                    ("node_count", Some(n)) => integer(to, 6, n),
                     _ => put(to, value),
                 }
             }
