@@ -95,11 +95,9 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (config, dir) = (&ground.config, &ground.dir);
     let errands = Errands::hire().context("cannot start a thread")?;
     let now = clock::now();
-
     let base = budget::resident();
     let budget = budget(config, base)?;
-    let mut policy = policy(arguments, config)?;
-    budget.bound(&mut policy);
+    let mut policy = policy(arguments, config, &budget)?;
     let mut shield = Shield::open(&config.enforce, arguments.observe);
     let set_back = set_back(&ground.store, now)?;
     let refused = restore_bans(&ground.store, &mut policy, &mut shield, now)?;
@@ -108,8 +106,10 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (keep, report) = (config.ledger.keep.0, Box::new(report_recorder));
     let recorder = Arc::new(Recorder::start_keeping(ground.store, keep, report)?);
 
-    let mut engine = Engine::new(ground.rules.rules, budget.engine);
-    equip(&mut engine, &config.geoip);
+    let mut engine = equipped(
+        Engine::new(ground.rules.rules, budget.engine),
+        &config.geoip,
+    );
     let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
     let pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe, set_back)?;
     let (bell, button) = signals::Bell::hang()?;
@@ -170,7 +170,7 @@ pub(super) fn budget(config: &Config, base: u64) -> Result<Budget> {
 }
 
 /// Facts about addresses; a guard without them guards as well.
-fn equip(engine: &mut Engine, config: &GeoIpConfig) {
+fn equipped(mut engine: Engine, config: &GeoIpConfig) -> Engine {
     let (geoip, faults) = GeoIp::open(config);
     for fault in faults {
         eprintln!("posse: going on without this GeoIP database: {fault:#}");
@@ -178,6 +178,7 @@ fn equip(engine: &mut Engine, config: &GeoIpConfig) {
     if let Some(facts) = geoip.facts() {
         engine.set_facts(facts);
     }
+    engine
 }
 
 const fn style(arguments: &RunArgs) -> Style {
@@ -188,8 +189,11 @@ const fn style(arguments: &RunArgs) -> Style {
     }
 }
 
-fn policy(arguments: &RunArgs, config: &Config) -> Result<Policy> {
-    Policy::new(config.policy()).map_err(|e| anyhow!("{}: {e}", config_name(arguments)))
+fn policy(arguments: &RunArgs, config: &Config, budget: &Budget) -> Result<Policy> {
+    let mut policy =
+        Policy::new(config.policy()).map_err(|e| anyhow!("{}: {e}", config_name(arguments)))?;
+    budget.bound(&mut policy);
+    Ok(policy)
 }
 
 fn config_name(arguments: &RunArgs) -> String {
