@@ -106,10 +106,8 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (keep, report) = (config.ledger.keep.0, Box::new(report_recorder));
     let recorder = Arc::new(Recorder::start_keeping(ground.store, keep, report)?);
 
-    let mut engine = equipped(
-        Engine::new(ground.rules.rules, budget.engine),
-        &config.geoip,
-    );
+    let engine = Engine::new(ground.rules.rules, budget.engine);
+    let mut engine = equipped(engine, &config.geoip);
     let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
     let pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe, set_back)?;
     let (bell, button) = signals::Bell::hang()?;
@@ -127,7 +125,6 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let heard = feed.listen().context("no room for a listener")?;
     let printer = feed::print(heard, style(arguments))?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
-
     let mut guard = Guard {
         sensors,
         engine,
