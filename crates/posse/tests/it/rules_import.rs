@@ -356,6 +356,38 @@ fn an_installation_gives_what_is_enabled_there() {
     assert_eq!(hub.data(), "cellar\n");
 }
 
+#[test]
+fn sigma_rules_come_by_folder() {
+    let site = Hub::new("");
+    let rule = |title: &str, id: u8, more: &str| {
+        format!(
+            "title: {title}\nid: 00000000-0000-4000-8000-00000000000{id}\nstatus: test\n\
+             description: d\nauthor: A. Writer\nlogsource:\n  product: linux\n  service: auditd\n\
+             detection:\n  selection:\n    type: EXECVE\n  condition: selection{more}\nlevel: low\n"
+        )
+    };
+    site.write("sigma/rules/linux/ran.yml", &rule("Ran", 1, ""));
+    site.write("sigma/rules/web/odd.yml", &rule("Odd", 2, " and"));
+    site.write("sigma/README.md", "notes\n");
+    let dir = site.path("sigma").display().to_string();
+    let (rows, _) = report(&site.rules(&["import", &dir, "--json"]));
+    assert_eq!(
+        state_of(&rows, "sigma rule rules/linux/ran"),
+        ("runs as is", "")
+    );
+    assert_eq!(
+        state_of(&rows, "sigma rule rules/web/odd").0,
+        "does not run"
+    );
+    let (rows, totals) =
+        report(&site.rules(&["import", &dir, "--enable", "rules/linux", "--json"]));
+    assert_eq!((rows.len(), &totals["available"]), (1, &2.into()));
+    let rules = site.path("rules.d").display().to_string();
+    let list = stdout(&posse(&["rules", "list", &rules]));
+    assert!(list.contains("Ran") || list.contains("sigma"), "{list}");
+    assert_eq!(posse(&["rules", "check", &rules]).status.code(), Some(0));
+}
+
 fn corpora() -> Option<PathBuf> {
     let shared = std::env::var_os("POSSE_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
