@@ -509,7 +509,10 @@ impl Engine {
         let passes = prefilter.may_matter(record.text, &source.labels, parsers, symbols);
         self.begin(record, source, clock);
         let mut explainer = Explainer::new(patterns, &self.symbols, &self.event);
-        let outcome = self.take(record, source, clock, alerts, &mut explainer);
+        let outcome = match self.sigma_form(record, source) {
+            Some(form) => self.take_for_sigma(form, record, source, clock, alerts, &mut explainer),
+            None => self.take(record, source, clock, alerts, &mut explainer),
+        };
         let mut account = explainer.account;
         account.prefilter_skips = !passes;
         account.time = self.event.marshaled_time;
