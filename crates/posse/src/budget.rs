@@ -59,6 +59,8 @@ const SHARE_MIN: u64 = 8 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     pub(crate) ceiling: Option<Bytes>,
+    /// What the program took before.
+    pub(crate) base: u64,
     pub(crate) engine: EngineOptions,
     /// For bans in force, offenders and good visitors.
     policy: Option<usize>,
@@ -85,6 +87,7 @@ impl Budget {
         let Some(Bytes(total)) = ceiling else {
             return Ok(Self {
                 ceiling,
+                base,
                 engine: EngineOptions {
                     buckets_max: limits.buckets,
                     ..EngineOptions::default()
@@ -109,6 +112,7 @@ impl Budget {
         let engine = EngineOptions::within(engine);
         Ok(Self {
             ceiling,
+            base,
             engine: EngineOptions {
                 buckets_max: engine.buckets_max.min(limits.buckets),
                 ..engine

@@ -95,8 +95,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (config, dir) = (&ground.config, &ground.dir);
     let errands = Errands::hire().context("cannot start a thread")?;
     let now = clock::now();
-    let base = budget::resident();
-    let budget = budget(config, base)?;
+    let budget = budget(config, budget::resident())?;
     let mut policy = policy(arguments, config, &budget)?;
     let mut shield = Shield::open(&config.enforce, arguments.observe);
     let set_back = set_back(&ground.store, now)?;
@@ -142,7 +141,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         bell,
         signals: wishes,
         supervisor: Supervisor::from_environment(),
-        reload: Reload::new(arguments, dir, button.try_clone()?, base),
+        reload: Reload::new(arguments, dir, button.try_clone()?, budget.base),
         errands,
         sandbox: ground.sandbox,
         board,
