@@ -507,12 +507,14 @@ impl Engine {
             ..
         } = self;
         let passes = prefilter.may_matter(record.text, &source.labels, parsers, symbols);
+        let jailed = self.jailed(record, source, clock, alerts);
         self.begin(record, source, clock);
         let mut explainer = Explainer::new(patterns, &self.symbols, &self.event);
         let outcome = match self.sigma_form(record, source) {
             Some(form) => self.take_for_sigma(form, record, source, clock, alerts, &mut explainer),
             None => self.take(record, source, clock, alerts, &mut explainer),
         };
+        let outcome = jailed.or(outcome);
         let mut account = explainer.account;
         account.prefilter_skips = !passes;
         account.time = self.event.marshaled_time;
