@@ -63,7 +63,8 @@ const SIGMA: &[&str] = &[
      condition: 1 of them\n====\n{\"Event\":{\"System\":{\"EventID\":1,\"Channel\":\
      \"Microsoft-Windows-Sysmon/Operational\"},\"EventData\":{\"CommandLine\":\"x /a bacbd\"}}}",
     "title: c\nname: c\nlogsource: {product: linux, service: auditd}\ndetection:\n  s: {type: EXECVE, \
-     a0|endswith: sh, a1|base64offset|contains: id}\n  condition: s\n---\ntitle: d\ncorrelation:\n  \
+     a0|endswith: sh, a1|base64offset|contains: id}\n  condition: s\n---\ntitle: d\n\
+     correlation:\n  \
      type: event_count\n  rules: [c]\n  timespan: 5m\n  condition: {gte: 2}\n====\n\
      type=EXECVE msg=audit(1.0:1): a0=\"bash\" a1=2D6320",
     "action: global\ntitle: e\nlogsource: {category: webserver}\n---\ndetection:\n  s: {c-ip|cidr: \

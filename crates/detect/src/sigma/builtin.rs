@@ -1,5 +1,6 @@
 //! What Posse knows of log sources by itself: the types of sources, the shapes of JSON events, and
-//! the channels and event numbers of Windows (as Sysmon's and Windows' own documentation give them).
+//! the channels and event numbers of Windows (as Sysmon's and Windows' own documentation have
+//! them).
 
 use serde_json::Value as Json;
 use sigma::{Mapping, MappingEntry};

@@ -119,7 +119,8 @@ impl SigmaRules {
         self.matcher.run_slowly(&self.values, &self.active)
     }
 
-    /// Judges a line that [`Self::wants`] said is of this form; `parsed` is what parsers made of it.
+    /// Judges a line that [`Self::wants`] said is of this form; `parsed` is what parsers made of
+    /// it.
     pub(crate) fn judge(
         &mut self,
         form: Form,
