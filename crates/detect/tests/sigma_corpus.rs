@@ -57,6 +57,27 @@ fn the_index_finds_what_every_rule_finds() {
     assert!(count > 0 && extra <= count * OTHERS_PER_EVENT_MAX);
 }
 
+/// Plain lines that say nothing of any rule's words do not cost more than the look for them.
+#[test]
+fn lines_without_a_rules_words_are_left_at_once() {
+    let Some(corpus) = corpus() else { return };
+    let mut rules = detect::sigma::load(&files(&corpus, "yml"), &mut Vec::new()).unwrap();
+    for (kind, line) in [
+        (
+            "nginx",
+            "192.0.2.7 - - [01/Mar/2026:10:00:00 +0000] \"PUT /x HTTP/1.1\" 201 7 \"-\" \"z\"",
+        ),
+        (
+            "syslog",
+            "Mar  1 10:00:00 host sshd[7]: Failed password for root from 192.0.2.7",
+        ),
+    ] {
+        let labels = BTreeMap::from([("type".to_owned(), kind.to_owned())]);
+        assert!(rules.is_gated(&labels), "{kind}: every line is read");
+        assert!(rules.judge_line(line, &labels).is_empty(), "{kind}");
+    }
+}
+
 fn files(folder: &Path, extension: &str) -> Vec<RuleFile> {
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -63,6 +63,8 @@ const ALIASES: &[(&str, &[&str])] = &[
             "src",
             "client_ip",
             "c-ip",
+            "request.remote_ip",
+            "ClientHost",
         ],
     ),
     (
@@ -77,6 +79,8 @@ const ALIASES: &[(&str, &[&str])] = &[
     (
         "cs-method",
         &[
+            "request.method",
+            "RequestMethod",
             "http.request.method",
             "method",
             "request_method",
@@ -87,6 +91,7 @@ const ALIASES: &[(&str, &[&str])] = &[
     (
         "sc-status",
         &[
+            "DownstreamStatus",
             "http.response.status_code",
             "status",
             "status_code",
@@ -96,6 +101,8 @@ const ALIASES: &[(&str, &[&str])] = &[
     (
         "c-uri",
         &[
+            "request.uri",
+            "RequestPath",
             "cs-uri",
             "url.original",
             "url",
@@ -106,12 +113,22 @@ const ALIASES: &[(&str, &[&str])] = &[
     ),
     (
         "cs-uri",
-        &["c-uri", "url.original", "url", "uri", "request_uri"],
+        &[
+            "request.uri",
+            "RequestPath",
+            "c-uri",
+            "url.original",
+            "url",
+            "uri",
+            "request_uri",
+        ],
     ),
     ("cs-uri-stem", &["url.path", "uri_path", "path"]),
     (
         "cs-uri-query",
         &[
+            "request.uri",
+            "RequestPath",
             "url.query",
             "uri_query",
             "query_string",
@@ -128,6 +145,8 @@ const ALIASES: &[(&str, &[&str])] = &[
     (
         "cs-user-agent",
         &[
+            "request.headers.User-Agent",
+            "request_User-Agent",
             "c-useragent",
             "user_agent.original",
             "user_agent",
@@ -138,6 +157,8 @@ const ALIASES: &[(&str, &[&str])] = &[
     (
         "c-useragent",
         &[
+            "request.headers.User-Agent",
+            "request_User-Agent",
             "cs-user-agent",
             "user_agent.original",
             "user_agent",

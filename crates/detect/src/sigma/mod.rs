@@ -114,6 +114,17 @@ impl SigmaRules {
         &self.matches
     }
 
+    /// Whether plain lines of such a source are left at once when they lack the rules' words.
+    pub fn is_gated(&mut self, labels: &BTreeMap<String, String>) -> bool {
+        let Self {
+            plans,
+            sources,
+            matcher,
+            ..
+        } = self;
+        plans.is_gated(labels, sources, matcher)
+    }
+
     /// Like the last judgement, with every rule asked by itself: the two must agree.
     pub fn judge_slowly(&self) -> Vec<u32> {
         self.matcher.run_slowly(&self.values, &self.active)

@@ -61,6 +61,16 @@ impl Plans {
         Some(plan.form)
     }
 
+    pub(super) fn is_gated(
+        &mut self,
+        labels: &BTreeMap<String, String>,
+        sources: &Sources,
+        matcher: &Matcher,
+    ) -> bool {
+        self.plan(labels, sources, matcher)
+            .is_some_and(|plan| plan.is_idle || plan.gate.is_some())
+    }
+
     pub(super) fn declared(
         &mut self,
         labels: &BTreeMap<String, String>,
