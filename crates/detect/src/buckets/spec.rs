@@ -352,24 +352,9 @@ impl Loader<'_> {
                 kind,
                 &["conditional", "leaky"],
             );
-            self.only(
-                spec.leakspeed.as_ref(),
-                "leakspeed",
-                kind,
-                &["leaky", "conditional"],
-            );
-            self.only(
-                spec.cancel_on.as_ref(),
-                "cancel_on",
-                kind,
-                &["leaky", "conditional"],
-            );
-            self.only(
-                spec.cache_size.as_ref(),
-                "cache_size",
-                kind,
-                &["leaky", "conditional"],
-            );
+            self.idle(spec.leakspeed.as_ref(), "leakspeed");
+            self.idle(spec.cancel_on.as_ref(), "cancel_on");
+            self.idle(spec.cache_size.as_ref(), "cache_size");
         }
         if let Some(size) = spec.cache_size.as_ref().filter(|size| size.value <= 0) {
             self.error(
@@ -377,6 +362,14 @@ impl Loader<'_> {
                 "`cache_size` must be above 0",
                 "write how many events to keep",
             );
+        }
+    }
+
+    /// A key that rules in use have and that changes nothing.
+    fn idle<T>(&mut self, at: Option<&Located<T>>, key: &str) {
+        if let Some(at) = at {
+            let message = format!("`{key}` has no meaning in a trigger scenario and is not used");
+            self.warn(at, message, format!("remove `{key}`"));
         }
     }
 

@@ -203,7 +203,8 @@ impl Catalogue {
         let mut found = BTreeSet::new();
         for kind in Kind::OF_CROWDSEC {
             let mut files = Vec::new();
-            collect(&root.join(kind.folder()), 0, &mut files)?;
+            let folder = installed::target(&root.join(kind.folder()), root);
+            collect(&folder, 0, &mut files)?;
             files.sort();
             for file in files {
                 let target = installed::target(&file, root);
@@ -330,8 +331,13 @@ mod tests {
     fn links_say_what_is_enabled() {
         let dir = tempfile::tempdir().unwrap();
         let hub = "var/lib/crowdsec/hub/scenarios/me";
-        write(dir.path(), &format!("{hub}/on.yaml"), "name: me/on\n");
-        write(dir.path(), &format!("{hub}/off.yaml"), "name: me/off\n");
+        // The hub's folders may be links in turn, as Debian's are.
+        let real = "usr/share/hub/scenarios/me";
+        write(dir.path(), &format!("{real}/on.yaml"), "name: me/on\n");
+        write(dir.path(), &format!("{real}/off.yaml"), "name: me/off\n");
+        let folder = dir.path().join("var/lib/crowdsec/hub");
+        fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink("/usr/share/hub/scenarios", folder.join("scenarios")).unwrap();
         let etc = dir.path().join("etc/crowdsec");
         write(
             &etc,

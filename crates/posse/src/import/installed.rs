@@ -6,8 +6,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, anyhow};
@@ -18,6 +19,8 @@ use super::catalogue::Id;
 
 const HUB: &str = "/var/lib/crowdsec/hub";
 const DATA: &str = "/var/lib/crowdsec/data";
+/// Links followed for one path; more are a circle.
+const LINKS_MAX: u32 = 40;
 
 #[derive(Debug, Default)]
 pub(super) struct Installation {
@@ -142,19 +145,51 @@ pub(super) fn target(file: &Path, root: &Path) -> PathBuf {
     }
 }
 
-/// `path`, or the same path below the root from which `dir` (`ROOT/etc/crowdsec`) hangs.
+/// `path`, or the same path below the root that `dir` hangs from (`ROOT/etc/crowdsec`).
 fn below(path: &Path, dir: &Path) -> PathBuf {
     if path.exists() {
         return path.to_owned();
     }
-    let moved = fs::canonicalize(dir).ok().and_then(|dir| {
-        let root = dir.parent()?.parent()?;
-        Some(root.join(path.strip_prefix("/").ok()?))
-    });
-    match moved {
-        Some(moved) if moved.exists() => fs::canonicalize(&moved).unwrap_or(moved),
-        _ => path.to_owned(),
+    let dir = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    let roots = dir.ancestors().skip(1);
+    let mut moved = roots.filter_map(|root| resolve_in(root, path));
+    moved.next().unwrap_or_else(|| path.to_owned())
+}
+
+/// Follows every link of `path` as a process would whose root is `root`.
+fn resolve_in(root: &Path, path: &Path) -> Option<PathBuf> {
+    let mut open = parts_backwards(path);
+    let mut real = root.to_owned();
+    let mut links = 0;
+    while let Some(part) = open.pop() {
+        let next = real.join(&part);
+        match fs::read_link(&next) {
+            Ok(target) if links < LINKS_MAX => {
+                links += 1;
+                if target.is_absolute() {
+                    real = root.to_owned();
+                }
+                open.extend(parts_backwards(&target));
+            }
+            Ok(_) => return None,
+            Err(_) if part == ".." => {
+                if real != root {
+                    real.pop();
+                }
+            }
+            Err(_) => real = next,
+        }
     }
+    real.exists().then_some(real)
+}
+
+fn parts_backwards(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev().filter_map(|part| match part {
+        Component::Normal(part) => Some(part.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+    });
+    parts.collect()
 }
 
 fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
