@@ -6,6 +6,7 @@
 
 mod date;
 mod expression;
+mod fail2ban;
 mod grok;
 mod journal;
 mod ledger;
@@ -19,6 +20,7 @@ mod syslog;
 pub use self::{
     date::date,
     expression::expression,
+    fail2ban::fail2ban,
     grok::grok,
     journal::journal_export,
     ledger::checkpoint,
@@ -34,10 +36,11 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("checkpoint", checkpoint),
     ("date", date),
     ("expression", expression),
+    ("fail2ban", fail2ban),
     ("grok", grok),
     ("journal_export", journal_export),
     ("line", line),

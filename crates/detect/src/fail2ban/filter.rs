@@ -4,8 +4,11 @@
 //! to `<F-CONTENT>`, the first failregex that matches counts, and connections' lines are put
 //! together. All patterns of one line share one budget of steps.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
+use ::regex_syntax::ParserBuilder;
+use aho_corasick::{AhoCorasick, MatchKind};
+use fail2ban::{UseDns, pattern::expand};
 use jiff::tz::TimeZone;
 use model::Timestamp;
 
@@ -14,8 +17,10 @@ use super::{
     python::{LINE_STEPS_MAX, Machine, Pattern, PatternError, Power, Search},
     sessions::{Marks, Session, Sessions, Values, short},
 };
-use fail2ban::{UseDns, pattern::expand};
+use crate::literals::required;
 
+/// Texts that lines are searched for.
+const NEEDS_MAX: usize = 500;
 /// Patterns of one filter.
 const PATTERNS_MAX: usize = 1_000;
 /// Bytes of a line that are looked at; the rest of a longer one is not.
@@ -73,12 +78,12 @@ pub struct Failure {
     /// User names of the connection.
     pub users: Vec<String>,
     /// Named groups and what they took.
-    pub values: Vec<(String, String)>,
+    pub values: Vec<(Arc<str>, String)>,
 }
 
 impl Failure {
     pub fn value(&self, name: &str) -> Option<&str> {
-        let found = self.values.iter().find(|(n, _)| n == name);
+        let found = self.values.iter().find(|(n, _)| **n == *name);
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -134,12 +139,14 @@ struct Rule {
 /// A filter with its memory.
 #[derive(Debug)]
 pub struct CompiledFilter {
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
     before: Option<Rule>,
     fail: Vec<Rule>,
     ignore: Vec<Rule>,
     /// For each byte that a text can begin with, the failregexes that can match it.
     by_first: Vec<Box<[u16]>>,
+    /// One of these texts stands in every line that a failregex matches.
+    needs: Option<AhoCorasick>,
     detector: Detector,
     lines_max: usize,
     sessions: Sessions,
@@ -200,7 +207,8 @@ impl CompiledFilter {
         }
         Ok(Self {
             by_first: by_first(&fail),
-            names,
+            needs: (filter.maxlines == 1).then(|| needs(&fail)).flatten(),
+            names: names.into_iter().map(Arc::from).collect(),
             before,
             fail,
             ignore,
@@ -241,7 +249,12 @@ impl CompiledFilter {
         let line = line.get(..floor(line, LINE_BYTES_MAX)).unwrap_or_default();
         self.machine.begin_line(LINE_STEPS_MAX);
         let time = self.cut_date(line, dated, Frame { now, zone });
-        let verdict = if self.lines_max > 1 {
+        // Most lines end here: nothing that any failregex needs stands in them. What is searched
+        // is the line without its date, as failregex sees it.
+        let is_needed = |needs: &AhoCorasick| needs.is_match(&self.text);
+        let verdict = if !self.needs.as_ref().is_none_or(is_needed) {
+            Verdict::Nothing
+        } else if self.lines_max > 1 {
             self.take_of_many(line, time)
         } else {
             self.take_single(line, time)
@@ -343,6 +356,12 @@ impl CompiledFilter {
             return (Verdict::Nothing, None);
         };
         rule.read(text, &self.machine, &mut values);
+        if lines.len() <= 1 {
+            if !self.ignore.is_empty() && self.is_ignored(text) {
+                return (Verdict::Nothing, None);
+            }
+            return (self.conclude(regex, values, time, lines), None);
+        }
         let (taken, left) = rule.lines(text, &self.machine, lines.len());
         if !self.ignore.is_empty() && self.is_ignored(text) {
             return (Verdict::Nothing, None);
@@ -445,9 +464,9 @@ impl CompiledFilter {
         time: Timestamp,
         (id, is_name): (String, bool),
     ) -> Verdict {
-        let values = (0u16..).zip(&self.names).filter_map(|(number, name)| {
-            let value = session.values.get(number)?;
-            Some((name.clone(), value.to_owned()))
+        let values = session.values.iter().filter_map(|(number, value)| {
+            let name = self.names.get(usize::from(number))?;
+            Some((Arc::clone(name), value.to_owned()))
         });
         Verdict::Failed(Box::new(Failure {
             regex,
@@ -540,6 +559,25 @@ impl Rule {
         left.extend(last + 1..count);
         (taken, left)
     }
+}
+
+/// Texts of which every failregex needs one; `None` if one of them needs nothing.
+fn needs(fail: &[Rule]) -> Option<AhoCorasick> {
+    let mut texts = Vec::new();
+    for rule in fail {
+        let printed = rule.pattern.necessary();
+        let mut parser = ParserBuilder::new().multi_line(true).build();
+        texts.extend(required(&parser.parse(&printed).ok()?)?.0);
+    }
+    texts.sort_unstable();
+    texts.dedup();
+    if texts.is_empty() || texts.len() > NEEDS_MAX {
+        return None;
+    }
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(texts)
+        .ok()
 }
 
 /// For each first byte the patterns that can match a text that begins with it, in order.

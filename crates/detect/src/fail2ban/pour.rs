@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use model::{Alert, Record, SourceInfo, Timestamp, limits};
+use model::{Alert, Record, SourceInfo, limits};
 
 use super::jails::Caught;
 use crate::{
@@ -51,14 +51,12 @@ impl Engine {
         clock: Clock,
         alerts: &mut Vec<Alert>,
     ) -> Jailed {
-        let (now, oldest) = match clock {
-            Clock::CatchUp { now } | Clock::Live { now } => (now, now),
-            // A recording is as old as it is.
-            Clock::Recording => (record.meta.received, Timestamp::from_nanos(i64::MIN)),
+        let now = match clock {
+            Clock::CatchUp { now } | Clock::Live { now } => now,
+            Clock::Recording => record.meta.received,
         };
         let mut caught = std::mem::take(&mut self.caught);
-        self.jails
-            .take(record.text, source, now, oldest, &mut caught);
+        self.jails.take(record.text, source, now, &mut caught);
         let mut counted = 0;
         for one in caught.drain(..) {
             self.begin(record, source, clock);

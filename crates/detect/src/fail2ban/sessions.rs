@@ -42,6 +42,10 @@ impl Values {
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
     fn update(&mut self, newer: &Self) {
         for (name, value) in &newer.0 {
             self.set(*name, value);

@@ -14,13 +14,15 @@ use model::Timestamp;
 use self::{fields::Fields, template::Template};
 use super::python::{Machine, PatternError, Search};
 
-/// Date patterns that a filter without one is read with, in fail2ban's notation and order.
+/// Date patterns that a filter without one is read with, in fail2ban's notation and order. Both
+/// marks of a date (`t_q`, `t_r`) are the same; that is checked after the match, so that the
+/// patterns stay regular.
 const USUAL: &[&str] = &[
-    "%ExY(?P<mark>[-./])%m(?P=mark)%d(?:T| {1,2})%H:%M:%S(?:[,.]%f)?(?:\\s*%z)?",
+    "%ExY(?P<t_q>[-./])%m(?P<t_r>[-./])%d(?:T| {1,2})%H:%M:%S(?:[,.]%f)?(?:\\s*%z)?",
     "(?:%a )?%b %d %k:%M:%S(?:\\.%f)?(?: %ExY)?",
     "(?:%a )?%b %d %ExY %k:%M:%S(?:\\.%f)?",
-    "%d(?P<mark>[-/])%m(?P=mark)(?:%ExY|%Exy) %k:%M:%S",
-    "%d(?P<mark>[-/])%b(?P=mark)%ExY[ :]?%H:%M:%S(?:\\.%f)?(?: %z)?",
+    "%d(?P<t_q>[-/])%m(?P<t_r>[-/])(?:%ExY|%Exy) %k:%M:%S",
+    "%d(?P<t_q>[-/])%b(?P<t_r>[-/])%ExY[ :]?%H:%M:%S(?:\\.%f)?(?: %z)?",
     "%m/%d/%ExY:%H:%M:%S",
     "%m-%d-%ExY %k:%M:%S(?:\\.%f)?",
     "EPOCH",
@@ -211,7 +213,7 @@ fn at(template: &Template, line: &str, machine: &mut Machine, frame: Frame<'_>) 
     if template.pattern.search(line, machine) != Search::Found {
         return None;
     }
-    let (start, end) = machine.span(1)?;
+    let (start, end) = template.cut(machine)?;
     if start == end {
         return None;
     }

@@ -79,6 +79,14 @@ impl Template {
         })
     }
 
+    /// What the match that the machine holds cuts out.
+    pub(super) fn cut(&self, machine: &Machine) -> Option<(usize, usize)> {
+        match self.kind {
+            Kind::Epoch => self.parts.iter().find_map(|part| machine.span(part.1)),
+            Kind::Written | Kind::Tai => machine.span(1),
+        }
+    }
+
     /// The time of the match that the machine holds.
     pub(super) fn time(
         &self,
@@ -88,9 +96,18 @@ impl Template {
     ) -> Option<Timestamp> {
         let text = |part: &(Part, usize)| machine.group(line, part.1);
         match self.kind {
-            Kind::Epoch => epoch_time(self.parts.first().and_then(text)?),
+            Kind::Epoch => epoch_time(self.parts.iter().find_map(text)?),
             Kind::Tai => tai_time(self.parts.first().and_then(text)?),
             Kind::Written => {
+                let mark = |letter| {
+                    self.parts
+                        .iter()
+                        .find(|p| p.0 == Part(letter))
+                        .and_then(text)
+                };
+                if mark('q') != mark('r') {
+                    return None;
+                }
                 let mut fields = Fields::default();
                 for part in &self.parts {
                     if let Some(text) = text(part) {
@@ -148,11 +165,14 @@ fn bounds(source: &str) -> (Bound, &str) {
 
 /// Seconds at the line's start, in brackets there, or as the audit daemon writes them.
 fn epoch(bound: Bound) -> String {
+    let named = |name: &str| SECONDS.replacen("t_s", name, 1);
     match bound {
         Bound::LineStart => format!("({SECONDS})"),
-        _ => {
-            r"(?:^|(?<=^\[)(?=[\d.]+\])|(?<=\baudit\()(?=[\d.]+:\d+\)))(".to_owned() + SECONDS + ")"
-        }
+        _ => format!(
+            r"(?:^({SECONDS})|^\[{}\]|\baudit\({}:\d+\))",
+            named("t_sb"),
+            named("t_sa")
+        ),
     }
 }
 

@@ -37,7 +37,6 @@ pub(crate) struct Jail {
     journal: bool,
     ignore: Vec<Prefix>,
     zone: TimeZone,
-    find_nanos: i64,
 }
 
 /// A failure of an address.
@@ -71,8 +70,6 @@ pub struct JailCounts {
     pub ignored: u64,
     /// Failures that name no address: hosts' names are not looked up.
     pub nameless: u64,
-    /// Failures older than the jail's findtime.
-    pub late: u64,
 }
 
 impl Jails {
@@ -128,7 +125,6 @@ impl Jails {
         text: &[u8],
         source: &SourceInfo,
         now: Timestamp,
-        oldest: Timestamp,
         caught: &mut Vec<Caught>,
     ) {
         let route = self.route(source);
@@ -155,10 +151,6 @@ impl Jails {
             let address = address.to_canonical();
             if jail.ignore.iter().any(|own| own.contains(address)) {
                 self.counts.ignored += 1;
-                continue;
-            }
-            if failure.time.nanos() < oldest.nanos().saturating_sub(jail.find_nanos) {
-                self.counts.late += 1;
                 continue;
             }
             caught.push(Caught {
@@ -309,7 +301,6 @@ fn compile(config: Config) -> Result<(Jail, Bucket), String> {
             .filter_map(|own| network(own))
             .collect(),
         zone: config.time_zone.as_deref().map_or(TimeZone::UTC, zone),
-        find_nanos: config.find_seconds.saturating_mul(1_000_000_000),
         paths: config.log_paths.iter().map(|path| bare(path)).collect(),
         name,
     };

@@ -28,6 +28,13 @@ pub(super) enum Walked {
     Unknown,
 }
 
+/// Whose budget a walk's steps are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charge {
+    Line,
+    Nobody,
+}
+
 /// What the walk may come back to.
 #[derive(Clone, Copy, Debug)]
 enum Back {
@@ -82,10 +89,18 @@ impl Machine {
     }
 
     /// Searches `text` from its start on.
-    pub(super) fn walk(&mut self, program: &Program, text: &str, budget: u32) -> Walked {
+    pub(super) fn walk(
+        &mut self,
+        program: &Program,
+        text: &str,
+        budget: u32,
+        charge: Charge,
+    ) -> Walked {
         self.budget = budget;
         let walked = self.search(program, text);
-        self.left = self.left.saturating_sub(budget - self.budget);
+        if charge == Charge::Line {
+            self.left = self.left.saturating_sub(budget - self.budget);
+        }
         walked
     }
 

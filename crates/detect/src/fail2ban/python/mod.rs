@@ -17,14 +17,21 @@ mod tree;
 use std::sync::OnceLock;
 
 pub(crate) use self::machine::Machine;
-use self::{compile::Program, machine::Walked, tree::Tree};
+use self::{
+    compile::Program,
+    machine::{Charge, Walked},
+    tree::Tree,
+};
 
 /// Bytes of one pattern.
 const PATTERN_MAX: usize = 256 * 1024;
 /// Steps of the short walk: `BASE + PER_BYTE * text`.
 const SHORT_BASE: u32 = 2_000;
 const SHORT_PER_BYTE: u32 = 16;
-/// Steps that all patterns together may take on one line.
+/// Steps of the short walk of a regular pattern, whatever the text: the linear engine stands behind
+/// it, so that its steps are bounded by themselves and no line pays for them.
+const SHORT_MAX: u32 = 8_000;
+/// Steps that all patterns that are not regular may take together on one line.
 pub const LINE_STEPS_MAX: u32 = 200_000;
 /// Bytes that the linear engine's tables for one pattern may take.
 const LINEAR_BYTES_MAX: usize = 32 << 20;
@@ -109,8 +116,12 @@ impl Pattern {
     pub(crate) fn search(&self, text: &str, machine: &mut Machine) -> Search {
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
         let short = SHORT_BASE.saturating_add(length.saturating_mul(SHORT_PER_BYTE));
-        let short = short.min(machine.left);
-        match machine.walk(&self.program, text, short) {
+        let (short, charge) = if self.tree.regular {
+            (short.min(SHORT_MAX), Charge::Nobody)
+        } else {
+            (short.min(machine.left), Charge::Line)
+        };
+        match machine.walk(&self.program, text, short, charge) {
             Walked::Match => return Search::Found,
             Walked::NoMatch => return Search::Nothing,
             Walked::Unknown => {}
@@ -131,7 +142,7 @@ impl Pattern {
     }
 
     fn long_walk(&self, text: &str, machine: &mut Machine) -> Search {
-        match machine.walk(&self.program, text, machine.left) {
+        match machine.walk(&self.program, text, machine.left, Charge::Line) {
             Walked::Match => Search::Found,
             Walked::NoMatch => Search::Nothing,
             Walked::Unknown => Search::LimitReached,
