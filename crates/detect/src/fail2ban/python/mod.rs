@@ -149,7 +149,6 @@ impl Pattern {
         }
     }
 
-    #[cfg(test)]
     /// What every match fulfils, as a regular expression for the linear engine.
     pub(crate) fn necessary(&self) -> String {
         linear::print(&self.tree)
