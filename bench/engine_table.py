@@ -80,7 +80,7 @@ def print_file(folder, file, rows):
     costs = {tool: full["cpu_s"] - one["cpu_s"] for tool, _, one, full in rows}
     if costs.get("posse-collection") and costs.get("posse-hub"):
         times = costs["posse-hub"] / costs["posse-collection"]
-        print(f"the whole hub costs {times:.2f} times what its collection alone costs, after start-up")
+        print(f"the whole hub costs {times:.2f} times what its collection costs, after start-up")
 
 
 def main():

@@ -194,11 +194,13 @@ def attack(log, style, address, start, count):
                     agent)
             at += rng.uniform(0.1, 1.0)
         elif style == "payload":
-            log.add(at, address, f"GET {rng.choice(PAYLOADS)} HTTP/1.1", rng.choice([200, 400, 404]),
+            status = rng.choice([200, 400, 404])
+            log.add(at, address, f"GET {rng.choice(PAYLOADS)} HTTP/1.1", status,
                     rng.randrange(100, 5000), "-", agent)
             at += rng.uniform(0.2, 2.0)
         elif style == "tool":
-            log.add(at, address, f"GET {missing(rng)} HTTP/1.1", 404, 153, "-", TOOLS[start_of(start)])
+            tool = TOOLS[int(start) % len(TOOLS)]
+            log.add(at, address, f"GET {missing(rng)} HTTP/1.1", 404, 153, "-", tool)
             at += rng.uniform(0.05, 0.5)
         elif style == "raw":
             log.add(at, address, rng.choice(RAW), 400, 157)
@@ -206,10 +208,6 @@ def attack(log, style, address, start, count):
         else:
             log.add(at, address, f"GET {missing(rng)} HTTP/1.1", 404, 153, "-", agent)
             at += {"slow": rng.uniform(300, 1200)}.get(style, rng.uniform(0.1, 1.5))
-
-
-def start_of(start):
-    return int(start) % len(TOOLS)
 
 
 def hostile(log, styles, wanted, span):

@@ -114,7 +114,9 @@ def copy_items(base, items):
             continue
         folder = base / parts[0] / (parts[1] if parts[1].startswith("s0") else "")
         folder.mkdir(parents=True, exist_ok=True)
-        to = folder / (path.name if not (folder / path.name).exists() else f"{parts[-2]}-{path.name}")
+        to = folder / path.name
+        if to.exists():
+            to = folder / f"{parts[-2]}-{path.name}"
         to.write_text(CACHING.sub("", CLASSIFICATION.sub("", path.read_text())))
         origins[to] = path
     shutil.copytree(items / "data", base / "data", dirs_exist_ok=True)

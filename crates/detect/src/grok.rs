@@ -7,7 +7,7 @@
 //! those, the last wins. A field whose part did not take part in the match is set to `""`.
 //! A pattern without any field never matches. Expansion is bounded in depth and size.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use ::regex_syntax::hir::{Capture, Hir, HirKind, Repetition};
 use memchr::memmem;
@@ -32,12 +32,24 @@ const NEST_MAX: u32 = 200;
 /// A compiled grok pattern. Matching needs a [`Cache`] that the caller keeps.
 #[derive(Debug)]
 pub struct Grok {
-    regex: meta::Regex,
+    regex: Lazy,
     /// Faster, for patterns that allow it.
     walk: Option<Walk>,
+    /// Two for each group that becomes a field, and for the whole match.
+    slots: usize,
     fields: Vec<(Sym, usize)>,
     required: Option<AnyOf>,
     finders: Vec<memmem::Finder<'static>>,
+}
+
+/// The general engine's form of a pattern, made when it is first needed: where the walk decides
+/// every line it is large and never asked.
+#[derive(Debug)]
+struct Lazy {
+    /// The expanded pattern, and which of its groups become fields.
+    text: Box<str>,
+    keep: Box<[usize]>,
+    regex: OnceLock<Option<meta::Regex>>,
 }
 
 /// What matching needs besides the text; kept by the caller from one text to the next.
@@ -90,9 +102,23 @@ impl Grok {
             .flat_map(|any| &any.0)
             .map(|text| memmem::Finder::new(text).into_owned());
         let finders: Vec<_> = finders.collect();
+        let walk = Walk::new(&hir);
+        // A pattern of so few steps is far below what the general engine may take.
+        let regex = match &walk {
+            Some(_) => OnceLock::new(),
+            None => {
+                let regex = build(&hir).map_err(|error| expansion.blame(pattern, error))?;
+                OnceLock::from(Some(regex))
+            }
+        };
         Ok(Self {
-            walk: Walk::new(&hir),
-            regex: build(&hir).map_err(|error| expansion.blame(pattern, error))?,
+            walk,
+            regex: Lazy {
+                text: expansion.text.into(),
+                keep: keep.into(),
+                regex,
+            },
+            slots: (order.len() + 1) * 2,
             fields,
             finders: if finders.len() <= FINDERS_MAX {
                 finders
@@ -157,17 +183,20 @@ impl Grok {
 
     fn search(&self, text: &str, cache: &mut Cache, slots: &mut Slots) -> bool {
         self.clear(slots);
+        let Some(regex) = self.regex.get() else {
+            return false;
+        };
         let cache = cache
             .regex
-            .get_or_insert_with(|| Box::new(self.regex.create_cache()));
-        self.regex
+            .get_or_insert_with(|| Box::new(regex.create_cache()));
+        regex
             .search_slots_with(cache, &Input::new(text), slots)
             .is_some()
     }
 
     fn clear(&self, slots: &mut Slots) {
         slots.clear();
-        slots.resize(self.regex.captures_len() * 2, None);
+        slots.resize(self.slots, None);
     }
 
     /// The fields of the last match and where they stand in its text; `None` is set to `""`.
@@ -184,6 +213,17 @@ impl Grok {
                     .map(|(start, end)| start..end),
             )
         })
+    }
+}
+
+impl Lazy {
+    /// `None` never happens: that the pattern parses was seen when it was compiled.
+    fn get(&self) -> Option<&meta::Regex> {
+        let make = || {
+            let hir = parse(&self.text).ok()?;
+            build(&without_captures(&hir, &self.keep, &mut Vec::new())).ok()
+        };
+        self.regex.get_or_init(make).as_ref()
     }
 }
 
@@ -719,7 +759,7 @@ mod tests {
         ) {
             let library = Library::standard();
             if let Ok(grok) = Grok::compile(&pattern, &library, &mut Symbols::default())
-                && grok.regex.is_match(&text)
+                && grok.regex.get().is_some_and(|regex| regex.is_match(&text))
                 && let Some(any) = grok.required()
             {
                 prop_assert!(any.0.iter().any(|t| memmem::find(text.as_bytes(), t).is_some()));

@@ -19,6 +19,7 @@
 
 mod ahead;
 mod buckets;
+mod candidates;
 mod contexts;
 pub mod data_files;
 pub mod dates;

@@ -5,6 +5,7 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use hashbrown::HashSet;
 use model::{Diagnostic, Prefix, parse_duration};
 use serde::{
     Deserialize, Deserializer,
@@ -12,9 +13,10 @@ use serde::{
 };
 
 use crate::{
+    candidates::Candidates,
     enrich::Method,
-    event::FieldMap,
-    expr::{self, Expr, Vars},
+    event::{Event, FieldMap},
+    expr::{self, DataFiles, Expr, Vars},
     grok::Grok,
     patterns::Library,
     rules::RuleFile,
@@ -98,11 +100,41 @@ pub struct Whitelist {
     pub reason: String,
     pub prefixes: Vec<Prefix>,
     pub expressions: Vec<Expr>,
+    /// Those of the prefixes that are one address.
+    hosts: HashSet<Prefix>,
+    /// Which expressions an event may fulfil; `None` when one of them may write into it.
+    index: Option<Candidates>,
 }
 
 impl Whitelist {
+    fn new(reason: String, prefixes: Vec<Prefix>, expressions: Vec<Expr>) -> Self {
+        let index = expressions
+            .iter()
+            .all(Expr::is_pure)
+            .then(|| Candidates::new((0..).zip(&expressions), &DataFiles::default()));
+        Self {
+            reason,
+            hosts: prefixes.iter().copied().filter(|p| p.is_host()).collect(),
+            prefixes,
+            expressions,
+            index,
+        }
+    }
+
     pub fn covers(&self, addr: IpAddr) -> bool {
-        self.prefixes.iter().any(|prefix| prefix.contains(addr))
+        let mut networks = self.prefixes.iter().filter(|prefix| !prefix.is_host());
+        self.hosts.contains(&Prefix::host(addr)) || networks.any(|prefix| prefix.contains(addr))
+    }
+
+    /// Fills `to` with the expressions that may be true of the event.
+    pub(crate) fn candidates(&self, event: &Event, to: &mut Vec<u32>) {
+        match &self.index {
+            Some(index) => index.find(event, to),
+            None => {
+                to.clear();
+                to.extend((0..).take(self.expressions.len()));
+            }
+        }
     }
 }
 
@@ -221,6 +253,8 @@ pub(crate) struct Compiler<'c> {
     pub(crate) symbols: &'c mut Symbols,
     pub(crate) diagnostics: &'c mut Vec<Diagnostic>,
     pub(crate) groks: &'c mut usize,
+    /// How many there are by now, of parsers and postoverflow parsers together.
+    pub(crate) stages: usize,
 }
 
 impl Compiler<'_> {
@@ -534,10 +568,6 @@ impl Compiler<'_> {
             .filter_map(|text| self.expression(file, text))
             .collect();
         let reason = spec.reason.clone().unwrap_or_default();
-        Whitelist {
-            reason,
-            prefixes,
-            expressions,
-        }
+        Whitelist::new(reason, prefixes, expressions)
     }
 }

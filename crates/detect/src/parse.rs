@@ -24,7 +24,7 @@ use crate::{
     },
     patterns::Library,
     rules::{RuleFile, RuleKind},
-    stage_index::StageIndex,
+    stage_index::{Memory, StageIndex},
     symbols::Symbols,
     yaml,
 };
@@ -140,6 +140,18 @@ struct Scratch {
     effects: RefCell<Vec<Effect>>,
     text: String,
     date: String,
+    numbers: Vec<u32>,
+    /// For each stage.
+    memories: Vec<Memory>,
+}
+
+impl Scratch {
+    fn new(groks: usize, stages: usize) -> Self {
+        let mut scratch = Self::default();
+        scratch.caches.resize_with(groks, || None);
+        scratch.memories.resize_with(stages, Memory::default);
+        scratch
+    }
 }
 
 impl Parsers {
@@ -184,11 +196,11 @@ impl Parsers {
             symbols,
             diagnostics,
             groks: &mut groks,
+            stages: 0,
         };
         let stages = compile(&mut compiler, stages, &mut entries, false);
         let postoverflows = compile(&mut compiler, after, &mut entries, true);
-        let mut desk = Scratch::default();
-        desk.caches.resize_with(groks, || None);
+        let desk = Scratch::new(groks, stages.len() + postoverflows.len());
         let stats = ParseStats::default();
         let parsers = Self {
             stages: stages.into(),
@@ -204,8 +216,7 @@ impl Parsers {
 
     /// The same parsers with scratch memory of their own, for another thread.
     pub(crate) fn twin(&self) -> Self {
-        let mut desk = Scratch::default();
-        desk.caches.resize_with(self.desk.caches.len(), || None);
+        let desk = Scratch::new(self.desk.caches.len(), self.desk.memories.len());
         Self {
             stages: Arc::clone(&self.stages),
             postoverflows: Arc::clone(&self.postoverflows),
@@ -328,7 +339,8 @@ fn compile(
         }
         // A stage whose files are all broken must not stop every line.
         if !nodes.is_empty() {
-            let index = StageIndex::new(&nodes, compiler.symbols);
+            let index = StageIndex::new(&nodes, compiler.stages);
+            compiler.stages += 1;
             all.push(Stage { name, nodes, index });
         }
     }
@@ -401,9 +413,20 @@ impl Run<'_> {
 
     fn stage(&mut self, number: usize, stage: &Stage) -> Result<bool, Abort> {
         let mut any = false;
-        let mut walk = stage.index.start(self.event);
-        while let Some(node) = stage.index.next(&mut walk, self.event) {
-            let Some(node) = stage.nodes.get(node) else {
+        let desk = &mut *self.desk;
+        let env = Env::new(self.event, self.symbols, self.services, &desk.effects);
+        let Some(memory) = desk.memories.get_mut(stage.index.memory()) else {
+            return Ok(false);
+        };
+        let mut walk = stage.index.start(&stage.nodes, &env, memory);
+        loop {
+            let desk = &mut *self.desk;
+            let env = Env::new(self.event, self.symbols, self.services, &desk.effects);
+            let Some(memory) = desk.memories.get_mut(stage.index.memory()) else {
+                break;
+            };
+            let next = stage.index.next(&stage.nodes, &env, memory, &mut walk);
+            let Some(node) = next.and_then(|node| stage.nodes.get(node)) else {
                 break;
             };
             let taken = self.node(node)?;
@@ -505,7 +528,7 @@ impl Run<'_> {
                     addr.parse().is_ok_and(|addr| list.covers(addr))
                 }
             };
-        let hit = by_address || list.expressions.iter().any(|test| self.test(test));
+        let hit = by_address || self.whitelisting(list);
         if hit && !self.event.whitelisted {
             self.event.whitelisted = true;
             self.event.whitelist_reason = self.event.write(&list.reason);
@@ -518,6 +541,18 @@ impl Run<'_> {
             overflow.whitelist_reason.clone_from(&list.reason);
         }
         self.tell(Step::Whitelist { list, hit });
+        hit
+    }
+
+    /// Whether one of the list's expressions is true.
+    fn whitelisting(&mut self, list: &Whitelist) -> bool {
+        let mut numbers = mem::take(&mut self.desk.numbers);
+        list.candidates(self.event, &mut numbers);
+        let mut candidates = numbers
+            .iter()
+            .filter_map(|number| list.expressions.get(*number as usize));
+        let hit = candidates.any(|test| self.test(test));
+        self.desk.numbers = numbers;
         hit
     }
 

@@ -1,159 +1,198 @@
 //! Which nodes of a stage can apply to an event, without asking each one's filter.
 //!
-//! Most parsers begin with `evt.Parsed.program == 'x'`. Nodes that demand one of some constants of
-//! the stage's commonest such field are found by that field's value; all others are always tried.
-//! Leaving out a node is right only when its filter would be false and would have written nothing.
+//! Most parsers begin with `evt.Parsed.program == 'x'`, or another question about one of a few
+//! fields that have few values: a program, a service, a kind of log. For each combination of these
+//! values the nodes are remembered whose filters get past such beginnings; all others are left out.
+//! That is right because a filter that fails at its beginning has written nothing. The memory is
+//! bounded: a source that makes up values only costs what asking every filter costs.
+
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::{
     event::{Event, FieldMap, Span},
+    expr::Env,
     nodes::Node,
-    symbols::{Sym, Symbols},
+    symbols::Sym,
 };
 
-/// Nodes of one stage by the value of one field.
+/// Fields whose values are told apart.
+const FIELDS_MAX: usize = 8;
+/// Combinations of values that are remembered, and the bytes of the longest.
+const KEYS_MAX: usize = 1_024;
+const KEY_BYTES_MAX: usize = 256;
+
+type Field = (FieldMap, Sym);
+
+/// The fields that filters of one stage begin with.
 #[derive(Debug, Default)]
 pub(crate) struct StageIndex {
-    field: Option<(FieldMap, Sym)>,
-    /// For each value, every node to try, in order.
-    by_value: HashMap<String, Vec<usize>>,
-    /// The nodes to try for any other value.
-    others: Vec<usize>,
+    fields: Vec<Field>,
+    nodes: usize,
+    /// Which of the memories is this stage's.
+    memory: usize,
+}
+
+/// The nodes to try for each combination of values.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    lists: HashMap<Box<[u8]>, Arc<[u32]>>,
+    key: Vec<u8>,
 }
 
 /// Where a walk over a stage's nodes stands.
-pub(crate) struct Walk<'i> {
-    list: &'i [usize],
-    next: usize,
-    seen: Option<Span>,
+pub(crate) struct Walk {
+    list: Arc<[u32]>,
+    at: usize,
+    seen: [Option<Span>; FIELDS_MAX],
 }
 
 impl StageIndex {
-    pub(crate) fn new(nodes: &[Node], symbols: &Symbols) -> Self {
-        let demands: Vec<Vec<(FieldMap, Sym, &[String])>> =
-            nodes.iter().map(|node| demands(node, symbols)).collect();
-        let mut counts: HashMap<(FieldMap, Sym), usize> = HashMap::new();
-        for (map, sym, _) in demands.iter().flatten() {
-            *counts.entry((*map, *sym)).or_default() += 1;
-        }
-        let Some(field) = counts
-            .into_iter()
-            .max_by_key(|(field, n)| (*n, *field))
-            .map(|c| c.0)
-        else {
-            return Self {
-                others: (0..nodes.len()).collect(),
-                ..Self::default()
-            };
-        };
-        let wanted: Vec<Option<&[String]>> = demands
-            .iter()
-            .map(|all| all.iter().find(|d| (d.0, d.1) == field).map(|d| d.2))
-            .collect();
-        let mut by_value: HashMap<String, Vec<usize>> = HashMap::new();
-        for value in wanted.iter().flatten().flat_map(|values| values.iter()) {
-            by_value.entry(value.clone()).or_default();
-        }
-        let mut others = Vec::new();
-        for (number, wanted) in wanted.iter().enumerate() {
-            for (value, list) in &mut by_value {
-                let node = nodes.get(number);
-                let demanded = wanted.is_none_or(|values| values.contains(value));
-                if demanded && node.is_none_or(|node| may_take(node, field, value)) {
-                    list.push(number);
-                }
-            }
-            if wanted.is_none() {
-                others.push(number);
+    pub(crate) fn new(nodes: &[Node], memory: usize) -> Self {
+        let mut counts: Vec<(Field, usize)> = Vec::new();
+        let filters = nodes.iter().filter_map(|node| node.filter.as_ref());
+        for field in filters.flat_map(|filter| filter.opening_fields()) {
+            match counts.iter_mut().find(|(known, _)| *known == field) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((field, 1)),
             }
         }
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts.truncate(FIELDS_MAX);
         Self {
-            field: Some(field),
-            by_value,
-            others,
+            fields: counts.into_iter().map(|(field, _)| field).collect(),
+            nodes: nodes.len(),
+            memory,
         }
     }
 
-    pub(crate) fn start(&self, event: &Event) -> Walk<'_> {
-        let (list, seen) = self.list(event);
+    pub(crate) const fn memory(&self) -> usize {
+        self.memory
+    }
+
+    pub(crate) fn start(&self, nodes: &[Node], env: &Env<'_>, memory: &mut Memory) -> Walk {
         Walk {
-            list,
-            next: 0,
-            seen,
+            list: self.list(nodes, env, memory),
+            at: 0,
+            seen: self.spans(env.event),
         }
     }
 
-    fn list(&self, event: &Event) -> (&[usize], Option<Span>) {
-        let Some((map, sym)) = self.field else {
-            return (&self.others, None);
-        };
-        let span = event.fields(map).find(sym);
-        let value = span.map_or("", |span| event.read(span));
-        (self.by_value.get(value).unwrap_or(&self.others), span)
-    }
-
-    /// The next node to try. Looks again when a node changed the field.
-    pub(crate) fn next<'i>(&'i self, walk: &mut Walk<'i>, event: &Event) -> Option<usize> {
-        if let Some((map, sym)) = self.field
-            && event.fields(map).find(sym) != walk.seen
-        {
-            (walk.list, walk.seen) = self.list(event);
+    fn spans(&self, event: &Event) -> [Option<Span>; FIELDS_MAX] {
+        let mut spans = [None; FIELDS_MAX];
+        for (span, (map, sym)) in spans.iter_mut().zip(&self.fields) {
+            *span = event.fields(*map).find(*sym);
         }
-        let at = walk.list.partition_point(|node| *node < walk.next);
-        let node = *walk.list.get(at)?;
-        walk.next = node + 1;
-        Some(node)
+        spans
+    }
+
+    fn list(&self, nodes: &[Node], env: &Env<'_>, memory: &mut Memory) -> Arc<[u32]> {
+        let Memory { lists, key } = memory;
+        key.clear();
+        for (map, sym) in &self.fields {
+            key.extend_from_slice(env.event.field(*map, *sym).as_bytes());
+            // Never part of UTF-8.
+            key.push(0xff);
+        }
+        if let Some(list) = lists.get(key.as_slice()) {
+            return Arc::clone(list);
+        }
+        let list: Arc<[u32]> = (0..)
+            .zip(nodes)
+            .filter(|(_, node)| {
+                let filter = node.filter.as_ref();
+                filter.is_none_or(|filter| !filter.fails_at_once(env, &self.fields))
+            })
+            .map(|(number, _)| number)
+            .collect();
+        if key.len() <= KEY_BYTES_MAX {
+            // Starting over now and then is cheaper than keeping an order.
+            if lists.len() >= KEYS_MAX {
+                lists.clear();
+            }
+            lists.insert(key.as_slice().into(), Arc::clone(&list));
+        }
+        list
+    }
+
+    /// The next node to try. Looks again when a node changed one of the fields.
+    pub(crate) fn next(
+        &self,
+        nodes: &[Node],
+        env: &Env<'_>,
+        memory: &mut Memory,
+        walk: &mut Walk,
+    ) -> Option<usize> {
+        debug_assert_eq!(nodes.len(), self.nodes, "the index is of other nodes");
+        if walk.at > 0 {
+            let spans = self.spans(env.event);
+            if spans != walk.seen {
+                let done = walk.list.get(walk.at - 1).copied()?;
+                walk.list = self.list(nodes, env, memory);
+                walk.at = walk.list.partition_point(|node| *node <= done);
+                walk.seen = spans;
+            }
+        }
+        let node = walk.list.get(walk.at)?;
+        walk.at += 1;
+        Some(*node as usize)
     }
 }
 
-/// Whether the node's filter can be true while the field has this value.
-fn may_take(node: &Node, (map, sym): (FieldMap, Sym), value: &str) -> bool {
-    let filter = node.filter.as_ref().filter(|f| is_pure(f.source()));
-    filter.is_none_or(|filter| filter.may_hold(map, sym, value))
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
 
-/// The fields a node's filter demands constants of, if nothing is written before it looks.
-fn demands<'n>(node: &'n Node, symbols: &Symbols) -> Vec<(FieldMap, Sym, &'n [String])> {
-    let Some(filter) = &node.filter else {
-        return Vec::new();
-    };
-    let source = filter.source();
-    let pure = is_pure(source);
-    filter
-        .requirements()
-        .equals
-        .iter()
-        .filter(|atom| !atom.any_of.is_empty())
-        .filter(|atom| pure || is_first(source, atom.map, symbols.name(atom.sym)))
-        .map(|atom| (atom.map, atom.sym, atom.any_of.as_slice()))
-        .collect()
-}
+    use super::*;
+    use crate::{expr::Services, parse::Parsers, rules::RuleFile, symbols::Symbols};
 
-/// Whether the expression only looks.
-fn is_pure(source: &str) -> bool {
-    let writes = [
-        "UnmarshalJSON",
-        "ParseKV",
-        "SetMeta",
-        "SetParsed",
-        "LogInfo",
+    const FILTERS: [&str; 6] = [
+        "evt.Parsed.program == 'sshd'",
+        "evt.Parsed.program startsWith 'ss' && evt.Meta.kind == 'a'",
+        "Upper(evt.Parsed.program) == 'SSHD' || evt.Parsed.program == 'x'",
+        "evt.Parsed.message contains 'sshd'",
+        "not (evt.Parsed.program in ['sshd', 'cron'])",
+        "LogInfo('seen') && evt.Parsed.program == 'sshd'",
     ];
-    !writes.iter().any(|name| source.contains(name))
-}
 
-/// Whether `source` begins by comparing the field.
-fn is_first(source: &str, map: FieldMap, name: &str) -> bool {
-    let path = match map {
-        FieldMap::Enriched => "evt.Enriched.",
-        FieldMap::Labels => "evt.Line.Labels.",
-        FieldMap::Meta => "evt.Meta.",
-        FieldMap::Parsed => "evt.Parsed.",
-    };
-    let start = source.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
-    let rest = start
-        .strip_prefix(path)
-        .and_then(|rest| rest.strip_prefix(name));
-    let rest = rest.map(str::trim_start);
-    rest.is_some_and(|rest| rest.starts_with("==") || rest.starts_with("in "))
+    /// The nodes to try when `program` and `kind` have these values, asked twice.
+    fn tried(program: &str, kind: &str, memory: &mut Memory) -> Vec<u32> {
+        let node = |(n, filter)| format!("name: t/{n}\nfilter: |\n  {filter}\nstatics: []\n");
+        let text: Vec<String> = (0..).zip(FILTERS).map(node).collect();
+        let file = RuleFile::new("parsers/s01-parse/t.yaml", text.join("---\n"));
+        let mut symbols = Symbols::default();
+        let parsers = Parsers::build(&[file], &mut symbols, &mut Vec::new());
+        let mut event = Event::default();
+        event.set_field(FieldMap::Parsed, symbols.intern("program"), program);
+        event.set_field(FieldMap::Meta, symbols.intern("kind"), kind);
+        let (services, effects) = (Services::default(), RefCell::default());
+        let env = Env::new(&event, &symbols, &services, &effects);
+        let stage = &parsers.stages[0];
+        let list = stage.index.list(&stage.nodes, &env, memory);
+        assert_eq!(list, stage.index.list(&stage.nodes, &env, memory));
+        list.to_vec()
+    }
+
+    #[test]
+    fn what_fails_at_once_is_left_out() {
+        let mut memory = Memory::default();
+        assert_eq!(tried("sshd", "a", &mut memory), [0, 1, 2, 3, 5]);
+        assert_eq!(tried("sshd", "b", &mut memory), [0, 2, 3, 5]);
+        assert_eq!(tried("x", "a", &mut memory), [2, 3, 4, 5]);
+        assert_eq!(tried("", "", &mut memory), [3, 4, 5]);
+        assert_eq!(memory.lists.len(), 4);
+    }
+
+    #[test]
+    fn made_up_values_do_not_fill_the_memory() {
+        let mut memory = Memory::default();
+        for number in 0..KEYS_MAX + 9 {
+            memory.lists.insert(number.to_le_bytes().into(), [].into());
+        }
+        tried("new", "", &mut memory);
+        assert_eq!(memory.lists.len(), 1);
+        tried(&"x".repeat(KEY_BYTES_MAX), "", &mut memory);
+        assert_eq!(memory.lists.len(), 1);
+    }
 }

@@ -111,7 +111,7 @@ impl Buckets {
         let effects = RefCell::default();
         let env = Env::new(event, symbols, services, &effects);
         let mut candidates = Vec::new();
-        self.index.candidates(event, &mut candidates);
+        self.index.find(event, &mut candidates);
         (0u32..)
             .zip(&*self.scenarios)
             .filter(|(_, own)| own.fed.is_none())

@@ -11,7 +11,6 @@ mod expressions;
 pub(crate) mod fed;
 #[cfg(test)]
 mod flood;
-mod index;
 mod key;
 mod limiter;
 mod looking;
@@ -37,7 +36,6 @@ pub use self::looking::{BucketState, ScenarioAccount, ScenarioEnd};
 use self::{
     blackhole::{Blackholes, Hearing},
     expressions::QueueLook,
-    index::Index,
     packed::{Notable, Packed},
     pouring::{Packs, Poured, Pouring},
     remnant::{Remnant, Remnants},
@@ -54,9 +52,10 @@ pub(crate) use self::{
     spec::{Scenario, load, load_jail},
 };
 use crate::{
+    candidates::Candidates,
     engine::{EngineOptions, EngineStats},
     event::{Event, FieldMap, TimeMode},
-    expr::{DataFiles, Services},
+    expr::{DataFiles, Expr, Services},
     symbols::{Sym, Symbols},
 };
 
@@ -106,7 +105,7 @@ pub(crate) struct Buckets {
     scenarios: Arc<[Scenario]>,
     /// For each scenario the one whose buckets it pours into: the first of its name and filter.
     shares: Vec<u32>,
-    index: Index,
+    index: Candidates,
     notable: Notable,
     /// The fields beside `Meta` that are packed.
     kept_fields: Vec<(FieldMap, Sym)>,
@@ -130,7 +129,7 @@ impl Buckets {
     ) -> Self {
         let notable = packed::notable(symbols);
         Self {
-            index: Index::new(&scenarios, data),
+            index: Candidates::new(filters(&scenarios), data),
             shares: shares(&scenarios),
             remnants: remnants(&scenarios, options),
             scenarios: scenarios.into(),
@@ -177,7 +176,7 @@ impl Buckets {
     ) -> u32 {
         let scenarios = Arc::clone(&self.scenarios);
         let mut candidates = std::mem::take(&mut self.candidates);
-        self.index.candidates(cx.event, &mut candidates);
+        self.index.find(cx.event, &mut candidates);
         let mut packs = Packs::default();
         let mut poured = 0;
         let (mut next, mut writes) = (0, cx.writes());
@@ -186,7 +185,7 @@ impl Buckets {
             if cx.writes() != writes {
                 // An expression wrote into the event: others may match it now.
                 writes = cx.writes();
-                self.index.candidates(cx.event, &mut candidates);
+                self.index.find(cx.event, &mut candidates);
                 next = candidates.partition_point(|candidate| *candidate < number);
                 continue;
             }
@@ -409,6 +408,14 @@ impl Buckets {
     pub(crate) fn finish(&mut self, full: Full) {
         self.release_all(full.queue);
     }
+}
+
+/// The filters that lines are asked, by number of their scenario.
+fn filters(scenarios: &[Scenario]) -> impl Iterator<Item = (u32, &Expr)> {
+    (0..)
+        .zip(scenarios)
+        .filter(|(_, scenario)| scenario.fed.is_none())
+        .map(|(number, scenario)| (number, &scenario.filter.0))
 }
 
 /// Upstream tells buckets apart by name, filter and group, so that scenarios of one name and filter

@@ -75,49 +75,6 @@ fn of(node: &Node) -> Option<Facts> {
     })
 }
 
-/// Whether the node can be true while the field has this value. A node that fails is not true.
-pub(super) fn may_hold(root: &Node, field: (FieldMap, Sym), value: &str) -> bool {
-    truth(root, field, value) != Some(false)
-}
-
-/// The node's truth as far as this one field decides it.
-fn truth(node: &Node, field: (FieldMap, Sym), value: &str) -> Option<bool> {
-    let is_field = |map: &FieldMap, sym: &Sym| (*map, *sym) == field;
-    let of_field = |node: &Node| matches!(node, Node::Field(map, sym) if is_field(map, sym));
-    match node {
-        Node::And(items) => {
-            let mut all = items.iter().map(|item| truth(item, field, value));
-            all.try_fold(Some(true), |so_far, next| match next {
-                Some(false) => Err(Some(false)),
-                Some(true) => Ok(so_far),
-                None => Ok(None),
-            })
-            .unwrap_or_else(|truth| truth)
-        }
-        Node::Or(items) => {
-            let mut all = items.iter().map(|item| truth(item, field, value));
-            all.try_fold(Some(false), |so_far, next| match next {
-                Some(true) => Err(Some(true)),
-                Some(false) => Ok(so_far),
-                None => Ok(None),
-            })
-            .unwrap_or_else(|truth| truth)
-        }
-        Node::Not(inner) => truth(inner, field, value).map(|truth| !truth),
-        Node::Bool(truth) => Some(*truth),
-        Node::FieldEqual(map, sym, text) if is_field(map, sym) => Some(**text == *value),
-        Node::FieldIn(map, sym, texts) if is_field(map, sym) => {
-            Some(texts.iter().any(|text| **text == *value))
-        }
-        Node::StartsWithText(parts) if of_field(&parts.0) => Some(value.starts_with(&*parts.1)),
-        Node::EndsWithText(parts) if of_field(&parts.0) => Some(value.ends_with(&*parts.1)),
-        Node::ContainsText(parts) if of_field(&parts.0) => {
-            Some(parts.1.find(value.as_bytes()).is_some())
-        }
-        _ => None,
-    }
-}
-
 impl Facts {
     fn field(map: FieldMap, sym: Sym, any_of: Vec<String>) -> Self {
         let mut facts = Self::default();

@@ -18,7 +18,11 @@ use super::{
     suggest::closest,
     value::Value,
 };
-use crate::{event::FieldMap, regex_syntax, symbols::Symbols};
+use crate::{
+    event::FieldMap,
+    regex_syntax,
+    symbols::{Sym, Symbols},
+};
 
 /// A compiled expression and what is known of it.
 pub(super) struct Program {
@@ -618,6 +622,7 @@ impl Compiler<'_> {
         let slots = first_slot..self.slots;
         let node = Node::Loop(Box::new(Loop {
             kind,
+            quick: body.as_ref().and_then(field_of_item),
             list,
             body,
             extra,
@@ -709,6 +714,29 @@ impl Compiler<'_> {
     }
 }
 
+/// `#.Meta.name == 'text'`, of an item that is an event of a queue.
+fn field_of_item(body: &Node) -> Option<(FieldMap, Sym, Box<str>)> {
+    let Node::Equal(sides) = body else {
+        return None;
+    };
+    let (Node::Member(field, _), Node::Text(text)) = &**sides else {
+        return None;
+    };
+    let Node::Member(map, _) = &field.0 else {
+        return None;
+    };
+    let Node::Pointer(Pointer::Item) = map.0 else {
+        return None;
+    };
+    let kind = match &*map.1.name {
+        "Enriched" => FieldMap::Enriched,
+        "Meta" => FieldMap::Meta,
+        "Parsed" => FieldMap::Parsed,
+        _ => return None,
+    };
+    Some((kind, field.1.sym, text.clone()))
+}
+
 /// Whether a node's value depends on the closure's item and on nothing else.
 fn is_of_item(node: &Node) -> bool {
     match node {
@@ -770,8 +798,8 @@ fn equal(left: Node, right: Node) -> Node {
 
 fn is_in(left: Node, right: Node) -> Node {
     match (left, constant_texts(&right)) {
-        (Node::Field(map, sym), Some(texts)) => Node::FieldIn(map, sym, texts),
-        (left, Some(texts)) => Node::InTexts(Box::new(left), texts),
+        (Node::Field(map, sym), Some(texts)) => Node::FieldIn(map, sym, texts.into()),
+        (left, Some(texts)) => Node::InTexts(Box::new(left), texts.into()),
         (left, None) => Node::In(Box::new((left, right))),
     }
 }

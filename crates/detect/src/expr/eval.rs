@@ -114,7 +114,7 @@ impl<'e, 'a> Machine<'e, 'a> {
             Node::FieldIn(map, sym, texts) => {
                 self.spend(1)?;
                 let value = self.env.event.field(*map, *sym);
-                Ok(texts.iter().any(|text| **text == *value))
+                Ok(texts.has(value))
             }
             _ => self.test_other(node),
         }
@@ -162,9 +162,7 @@ impl<'e, 'a> Machine<'e, 'a> {
             Node::InTexts(of, texts) => {
                 let value = self.eval(of)?;
                 self.spend(1 + texts.len() / 16)?;
-                Ok(value
-                    .as_str()
-                    .is_some_and(|v| texts.iter().any(|text| **text == *v)))
+                Ok(value.as_str().is_some_and(|v| texts.has(v)))
             }
             Node::Equal(sides) => {
                 let (left, right) = (self.eval(&sides.0)?, self.eval(&sides.1)?);

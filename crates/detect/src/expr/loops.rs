@@ -91,6 +91,9 @@ fn truth<'a>(
     list: &List<'a>,
     i: usize,
 ) -> Result<bool, EvalError> {
+    if let (List::Queue(queue), Some((map, sym, text))) = (list, &of.quick) {
+        return Ok(queue.field(i, *map, *sym) == &**text);
+    }
     let item = list.get(i).unwrap_or_default();
     match &of.body {
         Some(body) => {

@@ -19,6 +19,7 @@ mod line_test;
 mod lists;
 mod loops;
 mod node;
+mod opening;
 mod parser;
 mod services;
 mod shape;
@@ -247,14 +248,24 @@ impl Expr {
         }
     }
 
-    /// Whether the expression can be true while the field has this value. Answers yes when it
-    /// cannot tell.
-    pub fn may_hold(&self, map: FieldMap, sym: Sym, value: &str) -> bool {
-        analysis::may_hold(&self.program.root, (map, sym), value)
-    }
-
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The fields of which its leading parts ask whether they have certain values.
+    pub(crate) fn opening_fields(&self) -> Vec<(FieldMap, Sym)> {
+        opening::fields(&self.program.root)
+    }
+
+    /// Whether a leading part that reads nothing but one of `fields` is not true: then the
+    /// condition is not either, and has written nothing.
+    pub(crate) fn fails_at_once(&self, env: &Env<'_>, fields: &[(FieldMap, Sym)]) -> bool {
+        opening::fails(&self.program.root, env, fields)
+    }
+
+    /// Whether evaluating it surely writes nothing.
+    pub(crate) fn is_pure(&self) -> bool {
+        folded::is_pure(&self.program.root)
     }
 
     /// Texts without which the condition is false, given these data files.

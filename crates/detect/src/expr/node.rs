@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use hashbrown::HashSet;
 use memchr::memmem::Finder;
 use regex::Regex;
 
@@ -34,13 +35,13 @@ pub(super) enum Node {
     /// `evt.Parsed.x` and its kin.
     Field(FieldMap, Sym),
     FieldEqual(FieldMap, Sym, Box<str>),
-    FieldIn(FieldMap, Sym, Box<[Box<str>]>),
+    FieldIn(FieldMap, Sym, Texts),
     /// A field that this very expression may have set.
     FieldNow(FieldMap, Box<Key>),
     Float(f64),
     In(Box<(Self, Self)>),
     /// `x in ["a", "b"]`.
-    InTexts(Box<Self>, Box<[Box<str>]>),
+    InTexts(Box<Self>, Texts),
     Index(Box<(Self, Self)>, Nil),
     Int(i64),
     Let(usize, Box<(Self, Self)>),
@@ -72,6 +73,44 @@ pub(super) enum Node {
     Unmarshaled(Box<str>),
     /// Writes `text` at `key` of `evt.Unmarshaled`.
     Unmarshal(Format, Box<(Self, Self)>),
+}
+
+/// A list of texts that something may be in.
+pub(super) struct Texts {
+    list: Box<[Box<str>]>,
+    /// Filled when the list is long.
+    table: HashSet<Box<str>>,
+}
+
+/// Longer lists are looked up by hash.
+const TEXTS_LISTED_MAX: usize = 6;
+
+impl From<Box<[Box<str>]>> for Texts {
+    fn from(list: Box<[Box<str>]>) -> Self {
+        let long = list.len() > TEXTS_LISTED_MAX;
+        Self {
+            table: list.iter().filter(|_| long).cloned().collect(),
+            list,
+        }
+    }
+}
+
+impl Texts {
+    pub(super) fn has(&self, text: &str) -> bool {
+        if self.table.is_empty() {
+            self.list.iter().any(|known| **known == *text)
+        } else {
+            self.table.contains(text)
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Box<str>> {
+        self.list.iter()
+    }
 }
 
 /// A name to look up, in both of its forms.
@@ -113,6 +152,8 @@ pub(super) struct Loop {
     pub(super) extra: Option<Node>,
     /// The cache slots of this closure.
     pub(super) slots: std::ops::Range<usize>,
+    /// What the body says of an event of a queue, if it only compares a field.
+    pub(super) quick: Option<(FieldMap, Sym, Box<str>)>,
     /// Asked first, where there is one.
     pub(super) shortcut: Option<Box<LineTest>>,
 }

@@ -9,6 +9,9 @@ use super::{Border, First, FirstId, Set, SetId, Step};
 const STEPS_MAX: usize = 4_096;
 /// Counted repetitions of a group are written out up to this often.
 const COPIES_MAX: u32 = 8;
+/// The same for a single class, where it is one step: the sum of all counts of a pattern. The
+/// general engine writes them all out.
+const COUNTED_MAX: usize = 20_000;
 /// Characters beyond ASCII of a class that is not all of them.
 const CHARACTERS_MAX: usize = 8;
 /// A text behind a lazy run that is looked for as a whole.
@@ -23,6 +26,8 @@ pub(super) struct Compiler {
     /// For each step the last search that came by.
     seen: Vec<u32>,
     searches: u32,
+    /// What the counts of classes come to.
+    counted: usize,
 }
 
 /// Filled in once all steps are there.
@@ -127,6 +132,10 @@ impl Compiler {
         if let HirKind::Class(class) = repetition.sub.kind()
             && let Some(set) = self.set(class)
         {
+            self.counted += max.unwrap_or(min) as usize;
+            if self.counted > COUNTED_MAX {
+                return None;
+            }
             // Beyond ASCII bytes are not characters: then only "any number" and "some" count.
             let ascii = self.sets.get(set as usize)?.is_ascii();
             if repetition.greedy && (ascii || (min <= 1 && max.is_none())) {

@@ -904,41 +904,41 @@ fn requirements_are_sure_facts() {
 }
 
 #[test]
-fn one_field_decides_what_it_can() {
-    let mut symbols = Symbols::default();
-    let program = symbols.intern("program");
-    for (source, yes, no) in [
-        ("evt.Parsed.program startsWith 'nginx'", "nginx:", "sshd"),
-        (
-            "evt.Parsed.program in ['a', 'b'] && evt.Meta.x == 'y'",
-            "b",
-            "c",
-        ),
-        ("not (evt.Parsed.program contains 'ssh')", "login", "sshd"),
-        (
-            "not (evt.Parsed.program endsWith 'd' || evt.Meta.x == 'y')",
-            "x",
-            "sshd",
-        ),
-        (
-            "evt.Parsed.program == '' || evt.Parsed.program startsWith 'b'",
-            "",
-            "ab",
-        ),
+fn a_list_asked_at_once_answers_like_one_by_one() {
+    let mut world = World::new();
+    // `true &&` hides the comparison, so that the closure runs for each line.
+    let bodies = [
+        "evt.Parsed.path contains #",
+        "Upper(evt.Parsed.path) contains Upper(#)",
+        "Lower(evt.Parsed.path) startsWith #",
+        "evt.Parsed.path endsWith #",
+        "evt.Parsed.path == #",
+        "evt.Parsed.path contains Replace(#, '/', '', 1)",
+    ];
+    let mut seen = [0; 2];
+    for path in [
+        "",
+        "/x/admin",
+        "/ADMIN",
+        "/admin",
+        "a%ff",
+        "%FF",
+        "/backup/",
+        "/adm\u{131}n",
     ] {
-        let expr = compile(source, Vars::Event, &mut symbols).unwrap();
-        assert!(expr.may_hold(FieldMap::Parsed, program, yes), "{source}");
-        assert!(!expr.may_hold(FieldMap::Parsed, program, no), "{source}");
-        assert!(expr.may_hold(FieldMap::Meta, program, no), "{source}");
+        world.set(FieldMap::Parsed, "path", path);
+        for body in bodies {
+            let at_once = world.test(&format!("any(File('paths.txt'), {{ {body} }})"));
+            let one_by_one = world.test(&format!("any(File('paths.txt'), {{ true && {body} }})"));
+            assert_eq!(at_once, one_by_one, "{path} {body}");
+            seen[usize::from(at_once)] += 1;
+            let choice = format!("any(File('paths.txt'), {{ {body} ? # endsWith 'n' : false }})");
+            let expected = format!("any(File('paths.txt'), {{ {body} && # endsWith 'n' }})");
+            assert_eq!(world.test(&choice), world.test(&expected), "{path} {body}");
+        }
     }
-    for source in [
-        "evt.Parsed.program contains 'a' || evt.Meta.x == 'y'",
-        "not (evt.Parsed.program == 'b' && evt.Meta.x == 'y')",
-        "Lower(evt.Parsed.program) == 'a'",
-    ] {
-        let expr = compile(source, Vars::Event, &mut symbols).unwrap();
-        assert!(expr.may_hold(FieldMap::Parsed, program, "b"), "{source}");
-    }
+    assert!(seen.iter().all(|count| *count > 8), "{seen:?}");
+    assert!(!world.test("any(File('gone.txt'), { evt.Parsed.path contains # })"));
 }
 
 #[test]

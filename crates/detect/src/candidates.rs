@@ -1,31 +1,31 @@
-//! Which scenarios an event can concern at all.
+//! Which of many conditions an event can fulfil at all.
 //!
-//! A tree of questions, asked once for all scenarios. A scenario whose filter cannot be true unless
-//! a field has one of a few values is listed under those values; below them, one that needs a text
+//! A tree of questions, asked once for all conditions. A condition that cannot be true unless a
+//! field has one of a few values is listed under those values; below them, one that needs a text
 //! to stand in a field is found by one pass over that field for all such texts. What is found
-//! still has its whole filter asked. Scenarios of which nothing is known are tried for every event.
+//! still has to be asked itself. Conditions of which nothing is known are tried for every event.
+//! Used for the filters of scenarios and the expressions of whitelists.
 
 use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hashbrown::HashMap;
 
-use super::spec::Scenario;
 use crate::{
     event::{Event, FieldMap},
-    expr::{DataFiles, FieldAtom, Places},
+    expr::{DataFiles, Expr, FieldAtom, Places},
     symbols::Sym,
 };
 
 /// Questions asked one below the other.
 const DEPTH_MAX: usize = 4;
-/// So few scenarios are cheaper to try than to tell apart.
+/// So few conditions are cheaper to try than to tell apart.
 const CROWD_MIN: usize = 3;
 
 /// Texts of one field that are worth the memory of the fastest automaton.
 const DFA_TEXTS_MAX: usize = 1_000;
 
-/// What is known of one scenario.
+/// What is known of one condition.
 struct Facts {
     number: u32,
     equals: Vec<FieldAtom>,
@@ -33,20 +33,21 @@ struct Facts {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Candidates {
     always: Vec<u32>,
     fields: Vec<FieldIndex>,
     scans: Vec<FieldScan>,
 }
 
+/// Conditions by the value one field must have.
 #[derive(Debug)]
 struct FieldIndex {
     map: FieldMap,
     sym: Sym,
-    by_value: HashMap<String, Index>,
+    by_value: HashMap<String, Candidates>,
 }
 
-/// Scenarios by the texts they need in one field.
+/// Conditions by the texts they need in one field.
 #[derive(Debug)]
 struct FieldScan {
     map: FieldMap,
@@ -56,15 +57,17 @@ struct FieldScan {
     owners: Vec<Vec<u32>>,
 }
 
-impl Index {
-    pub(super) fn new(scenarios: &[Scenario], data: &DataFiles) -> Self {
-        let facts: Vec<Facts> = (0u32..)
-            .zip(scenarios)
-            .filter(|(_, scenario)| scenario.fed.is_none())
-            .map(|(number, scenario)| Facts {
+impl Candidates {
+    pub(crate) fn new<'e>(
+        conditions: impl IntoIterator<Item = (u32, &'e Expr)>,
+        data: &DataFiles,
+    ) -> Self {
+        let facts: Vec<Facts> = conditions
+            .into_iter()
+            .map(|(number, condition)| Facts {
                 number,
-                equals: scenario.filter.0.requirements().equals.clone(),
-                places: scenario.filter.0.places(data),
+                equals: condition.requirements().equals.clone(),
+                places: condition.places(data),
             })
             .collect();
         Self::of(&facts.iter().collect::<Vec<_>>(), &[], DEPTH_MAX)
@@ -130,8 +133,8 @@ impl Index {
         index
     }
 
-    /// Fills `to` with the scenarios that `event` may match, in their order.
-    pub(super) fn candidates(&self, event: &Event, to: &mut Vec<u32>) {
+    /// Fills `to` with the conditions that `event` may fulfil, in their order.
+    pub(crate) fn find(&self, event: &Event, to: &mut Vec<u32>) {
         to.clear();
         self.collect(event, to);
         to.sort_unstable();
@@ -153,7 +156,7 @@ impl Index {
     }
 }
 
-/// How many scenarios ask for each value.
+/// How many conditions ask for each value.
 fn crowds<'f>(facts: &[&'f Facts]) -> BTreeMap<(FieldMap, Sym, &'f str), usize> {
     let mut uses = BTreeMap::new();
     for atom in facts.iter().flat_map(|facts| &facts.equals) {
@@ -176,7 +179,7 @@ impl FieldIndex {
         let mut asked = asked.to_vec();
         asked.push((map, sym));
         let below = |(value, list): (&str, Vec<&Facts>)| {
-            let index = Index::of(&list, &asked, depth - 1);
+            let index = Candidates::of(&list, &asked, depth - 1);
             (value.to_owned(), index)
         };
         Self {
@@ -222,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        buckets::spec,
+        buckets,
         expr::{DataFile, Env, Services},
         rules::RuleFile,
         symbols::Symbols,
@@ -285,10 +288,11 @@ mod tests {
             }).collect();
             let file = RuleFile::new("scenarios/a.yaml", text.join("---\n"));
             let mut found = Vec::new();
-            let scenarios = spec::load(&file, "", &mut symbols, &mut found);
+            let scenarios = buckets::load(&file, "", &mut symbols, &mut found);
             prop_assert_eq!(scenarios.len(), FILTERS.len(), "{:?}", found);
             let services = services();
-            let index = Index::new(&scenarios, &services.data);
+            let filters = (0..).zip(scenarios.iter().map(|s| &s.filter.0));
+            let index = Candidates::new(filters, &services.data);
             let mut event = Event::default();
             event.reset("");
             for (key, value) in [("kind", kind), ("path", &format!("{path}{more}")), ("agent", agent)] {
@@ -296,7 +300,7 @@ mod tests {
                 event.set_field(FieldMap::Meta, sym, value);
             }
             let mut candidates = Vec::new();
-            index.candidates(&event, &mut candidates);
+            index.find(&event, &mut candidates);
             let effects = RefCell::default();
             let env = Env::new(&event, &symbols, &services, &effects);
             for (number, scenario) in (0u32..).zip(&scenarios) {
@@ -316,13 +320,14 @@ mod tests {
             )
         });
         let file = RuleFile::new("scenarios/a.yaml", text.join("---\n"));
-        let scenarios = spec::load(&file, "", &mut symbols, &mut Vec::new());
-        let index = Index::new(&scenarios, &DataFiles::default());
+        let scenarios = buckets::load(&file, "", &mut symbols, &mut Vec::new());
+        let filters = (0..).zip(scenarios.iter().map(|s| &s.filter.0));
+        let index = Candidates::new(filters, &DataFiles::default());
         let mut event = Event::default();
         event.set_field(FieldMap::Meta, symbols.intern("kind"), "web");
         event.set_field(FieldMap::Meta, symbols.intern("path"), "/x/TWO.php");
         let mut candidates = Vec::new();
-        index.candidates(&event, &mut candidates);
+        index.find(&event, &mut candidates);
         assert_eq!(candidates, [1]);
     }
 }
