@@ -4,7 +4,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     reason = "a measurement: it reads the disk and the clock, prints, and stops at any surprise"
 )]
 

@@ -7,7 +7,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     reason = "helpers of tests: they read the corpus, report, and stop at the first surprise"
 )]
 

@@ -2,8 +2,8 @@
 //!
 //! A third way into this room beside parsers and scenarios: the filters of an installed fail2ban,
 //! unchanged. `python` runs their patterns at a bounded cost, `dates` finds when a line happened,
-//! `filter` is one compiled filter, `jails` says
-//! which source it watches and what follows, `samples` tries filters against lines whose outcome is known.
+//! `filter` is one compiled filter, `jails` says which source it watches and what follows,
+//! `samples` tries filters against lines whose outcome is known.
 //! Must not read files or a clock.
 
 mod dates;

@@ -256,7 +256,7 @@ fn case(info: &Path) -> Result<Option<Case>> {
             (text(test, "name"), count)
         })
         .collect();
-    let folder = info.parent().unwrap_or(Path::new(".")).to_owned();
+    let folder = info.parent().unwrap_or_else(|| Path::new(".")).to_owned();
     Ok((!tests.is_empty()).then(|| Case {
         folder,
         rules: rules.collect(),

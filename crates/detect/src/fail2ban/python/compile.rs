@@ -147,16 +147,16 @@ impl Compiler {
 
     /// Sets the place that an op pushed earlier goes to.
     fn patch(&mut self, at: usize, to: u32) {
-        match self.ops.get_mut(at) {
-            Some(
-                Op::Split(_, place)
-                | Op::Jump(place)
-                | Op::Look { after: place, .. }
-                | Op::Atomic { after: place }
-                | Op::Conditional { no: place, .. }
-                | Op::Moved { exit: place, .. },
-            ) => *place = to,
-            _ => {}
+        if let Some(
+            Op::Split(_, place)
+            | Op::Jump(place)
+            | Op::Look { after: place, .. }
+            | Op::Atomic { after: place }
+            | Op::Conditional { no: place, .. }
+            | Op::Moved { exit: place, .. },
+        ) = self.ops.get_mut(at)
+        {
+            *place = to;
         }
     }
 

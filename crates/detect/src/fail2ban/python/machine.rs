@@ -40,13 +40,13 @@ pub(super) enum Charge {
 enum Back {
     Step(u32, usize),
     /// The run at this op may give back, down to `low`.
-    GiveBack {
+    Less {
         op: u32,
         low: usize,
         at: usize,
     },
     /// The run at this op may take more.
-    TakeMore {
+    More {
         op: u32,
         taken: u32,
         at: usize,
@@ -300,7 +300,7 @@ impl Run<'_> {
                         *held = old;
                     }
                 }
-                Back::GiveBack { op, low, at } => {
+                Back::Less { op, low, at } => {
                     let Some(Op::Run { next, .. }) = self.program.ops.get(op as usize) else {
                         continue;
                     };
@@ -309,7 +309,7 @@ impl Run<'_> {
                         return Some(spot);
                     }
                 }
-                Back::TakeMore { op, taken, at } => {
+                Back::More { op, taken, at } => {
                     if let Some(spot) = self.take_more(op, taken, at) {
                         return Some(spot);
                     }
@@ -404,7 +404,7 @@ impl Run<'_> {
             if self.follows(next, at) {
                 self.machine.spend((from - at) / BYTES_A_STEP);
                 if at > low {
-                    self.push(Back::GiveBack { op, low, at });
+                    self.push(Back::Less { op, low, at });
                 }
                 return Some((op as usize + 1, at));
             }
@@ -434,7 +434,7 @@ impl Run<'_> {
             }
         }
         self.machine.spend((at - from) / BYTES_A_STEP);
-        self.push(Back::TakeMore { op, taken, at });
+        self.push(Back::More { op, taken, at });
         Some((op as usize + 1, at))
     }
 

@@ -300,7 +300,7 @@ impl Parser<'_> {
             return self.body().map(|n| Node::Group(number, Box::new(n)));
         }
         if self.eat("P<") || (!self.eat("<=") && !self.eat("<!") && self.eat("<")) {
-            let name = self.until('>').ok_or(self.error("expected `>`"))?;
+            let name = self.until('>').ok_or_else(|| self.error("expected `>`"))?;
             let number = self.new_group(Some(name))?;
             return self.body().map(|n| Node::Group(number, Box::new(n)));
         }
@@ -326,11 +326,11 @@ impl Parser<'_> {
             return self.body().map(|n| Node::Atomic(Box::new(n)));
         }
         if self.eat("#") {
-            self.until(')').ok_or(self.error("expected `)`"))?;
+            self.until(')').ok_or_else(|| self.error("expected `)`"))?;
             return Ok(Node::Empty);
         }
         if self.eat("P=") {
-            let name = self.until(')').ok_or(self.error("expected `)`"))?;
+            let name = self.until(')').ok_or_else(|| self.error("expected `)`"))?;
             return self.back_reference(&name);
         }
         if self.eat("(") {
@@ -367,7 +367,9 @@ impl Parser<'_> {
         let node = self.body()?;
         let toward = if behind {
             let width = node.width();
-            Toward::Behind(width.ok_or(self.error("a look-behind must have a fixed width"))?)
+            Toward::Behind(
+                width.ok_or_else(|| self.error("a look-behind must have a fixed width"))?,
+            )
         } else {
             Toward::Ahead
         };
@@ -383,7 +385,7 @@ impl Parser<'_> {
         let number = named.or_else(|| name.parse().ok());
         number
             .filter(|n| (1..self.groups).contains(n))
-            .ok_or(self.error("refers to a group that does not stand before it"))
+            .ok_or_else(|| self.error("refers to a group that does not stand before it"))
     }
 
     fn back_reference(&mut self, name: &str) -> Parsed {
@@ -393,7 +395,7 @@ impl Parser<'_> {
 
     fn conditional(&mut self) -> Parsed {
         self.regular = false;
-        let name = self.until(')').ok_or(self.error("expected `)`"))?;
+        let name = self.until(')').ok_or_else(|| self.error("expected `)`"))?;
         let group = self.number_of(&name)?;
         let yes = self.concat()?;
         let no = if self.eat("|") {
@@ -476,7 +478,7 @@ impl Parser<'_> {
         let hex = self.text.get(self.at..self.at + digits);
         let code = hex.and_then(|h| u32::from_str_radix(h, 16).ok());
         let c = code.and_then(char::from_u32);
-        let c = c.ok_or(self.error("expected hexadecimal digits"))?;
+        let c = c.ok_or_else(|| self.error("expected hexadecimal digits"))?;
         self.at += digits;
         Ok(c)
     }
