@@ -69,7 +69,7 @@ pub struct Static {
 
 pub enum Source {
     Text(String),
-    Expression(Expr),
+    Expression(Box<Expr>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -436,7 +436,7 @@ impl Compiler<'_> {
     fn one_static(&mut self, file: &RuleFile, spec: &Located<StaticSpec>) -> Option<Static> {
         let value = match (&spec.value.value, &spec.expression) {
             (Some(text), _) if !text.is_empty() => Source::Text(text.clone()),
-            (_, Some(text)) => Source::Expression(self.expression(file, text)?),
+            (_, Some(text)) => Source::Expression(Box::new(self.expression(file, text)?)),
             (Some(text), None) => Source::Text(text.clone()),
             (None, None) => {
                 let message = "this static has no value".to_owned();

@@ -1,7 +1,6 @@
 //! fail2ban's own filters against its own sample logs, where a copy of them is at hand.
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
     reason = "a test says what it does and fails loudly"
 )]
 

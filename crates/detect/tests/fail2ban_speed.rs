@@ -2,12 +2,6 @@
 //!
 //! `POSSE_SSHD_LOG=auth.log cargo test --release -p detect --test fail2ban_speed -- --ignored
 //! --nocapture`, with a log such as `bench/sshd_log.py` writes.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement says what it found and fails loudly"
-)]
-
 use std::{fs, path::PathBuf, time::Instant};
 
 use detect::engine::{Clock, Engine, EngineOptions, RuleFile, Rules};

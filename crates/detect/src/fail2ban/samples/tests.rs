@@ -56,9 +56,8 @@ fn what_does_not_hold_is_named() {
 
 #[test]
 fn conditions() {
-    let options = match serde_json::json!({"mode": "a", "x": ""}) {
-        Value::Object(map) => map,
-        _ => unreachable!(),
+    let Value::Object(options) = serde_json::json!({"mode": "a", "x": ""}) else {
+        unreachable!();
     };
     for (text, expected) in [
         ("name == 'door'", Ok(true)),
