@@ -9,7 +9,7 @@ usage() {
 usage: bench/replay.sh [--lines N] [--peer-lines N] [--only NAME,NAME] [--shared DIR]
                        [--rules DIR] [--seed N] [--format traditional|rfc3339] [--keep DIR]
 Feeds one generated sshd log (bench/sshd_log.py) to
-  posse      posse replay FILE --type syslog --json   ($POSSE, else target/, else the PATH)
+  posse      posse replay FILE --type syslog --json --threads 1 ($POSSE, else target/ or PATH)
   crowdsec   Debian's 1.4.6 in replay mode, hub parsers and ssh scenarios; without a network,
              with a stand-in for the API it must report to (bench/lapi_stub.py, not counted)
   fail2ban   fail2ban-regex with the package's sshd filter (matches lines; does not count)
@@ -87,7 +87,7 @@ rm -f "$out/done"
 if wanted posse; then
     posse=$(find_posse || true)
     if [ -n "$posse" ]; then
-        measure posse "$lines" /dev/null "$posse" replay LOG --type syslog --json \
+        measure posse "$lines" /dev/null "$posse" replay LOG --type syslog --json --threads 1 \
             ${rules:+--rules "$rules"}
     else
         skip "no posse binary: build it (cargo build --release) or set POSSE"

@@ -22,6 +22,9 @@ const FIELDS_MAX: usize = 8;
 /// Combinations of values that are remembered, and the bytes of the longest.
 const KEYS_MAX: usize = 1_024;
 const KEY_BYTES_MAX: usize = 256;
+/// How often a memory may have filled up before it is given up: its fields' values do not repeat,
+/// and remembering costs more than asking every node.
+const FILLED_MAX: u32 = 8;
 
 type Field = (FieldMap, Sym);
 
@@ -39,6 +42,7 @@ pub(crate) struct StageIndex {
 pub(crate) struct Memory {
     lists: HashMap<Box<[u8]>, Arc<[u32]>>,
     key: Vec<u8>,
+    filled: u32,
 }
 
 /// Where a walk over a stage's nodes stands.
@@ -88,8 +92,13 @@ impl StageIndex {
     }
 
     fn list(&self, nodes: &[Node], env: &Env<'_>, memory: &mut Memory) -> Arc<[u32]> {
-        let Memory { lists, key } = memory;
+        let Memory { lists, key, filled } = memory;
         key.clear();
+        if *filled >= FILLED_MAX {
+            let all = || (0..).zip(nodes).map(|(number, _)| number).collect();
+            // No combination has an empty key.
+            return Arc::clone(lists.entry(Box::default()).or_insert_with(all));
+        }
         for (map, sym) in &self.fields {
             key.extend_from_slice(env.event.field(*map, *sym).as_bytes());
             // Never part of UTF-8.
@@ -110,6 +119,7 @@ impl StageIndex {
             // Starting over now and then is cheaper than keeping an order.
             if lists.len() >= KEYS_MAX {
                 lists.clear();
+                *filled += 1;
             }
             lists.insert(key.as_slice().into(), Arc::clone(&list));
         }
@@ -182,6 +192,19 @@ mod tests {
         assert_eq!(tried("x", "a", &mut memory), [2, 3, 4, 5]);
         assert_eq!(tried("", "", &mut memory), [3, 4, 5]);
         assert_eq!(memory.lists.len(), 4);
+    }
+
+    #[test]
+    fn a_memory_of_values_that_do_not_repeat_is_given_up() {
+        let mut memory = Memory::default();
+        for number in 0..FILLED_MAX - 1 {
+            let keys = (0..KEYS_MAX).map(|key| (key.to_le_bytes().into(), [].into()));
+            memory.lists.extend(keys);
+            tried(&format!("new{number}"), "", &mut memory);
+        }
+        assert_eq!(tried("sshd", "b", &mut memory), [0, 2, 3, 5]);
+        memory.filled += 1;
+        assert_eq!(tried("sshd", "b", &mut memory), [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -11,9 +11,10 @@ type Field = (FieldMap, Sym);
 /// What a part asks of its field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asks {
-    /// Whether it is, begins or ends with, one of some texts: fields with few values.
+    /// Whether it is one of some texts: fields with few values.
     Value,
-    /// Whether something stands in it.
+    /// Whether something stands in it, perhaps at its beginning or end: who asks that of a whole
+    /// message does not know its values.
     Content,
 }
 
@@ -49,7 +50,7 @@ fn question(part: &Node) -> Option<(Field, Asks)> {
             Some(((*map, *sym), Asks::Value))
         }
         Node::StartsWithText(parts) | Node::EndsWithText(parts) => {
-            Some((field(&parts.0)?, Asks::Value))
+            Some((field(&parts.0)?, Asks::Content))
         }
         Node::ContainsText(parts) => Some((field(&parts.0)?, Asks::Content)),
         Node::Matches(parts) => Some((field(&parts.0)?, Asks::Content)),
