@@ -72,7 +72,11 @@ fn evaluate(expr: &Expr, event: &Event, symbols: &Symbols, services: &Services) 
     };
     let first = run();
     let (value, _) = &first;
-    assert!(!value.contains("NilPassed"), "an inner signal got out");
+    let is_quoted = expr.source().contains("NilPassed");
+    assert!(
+        is_quoted || !value.contains("NilPassed"),
+        "an inner signal got out"
+    );
     // Random numbers and the clock aside, an expression changes nothing.
     assert_eq!(first, run(), "another value the second time");
     let effects = RefCell::default();
