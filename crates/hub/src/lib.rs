@@ -1,0 +1,37 @@
+//! One hub for many machines: who belongs, what is banned, and every door to it.
+//!
+//! Stands behind the guards: they send it signed statements, it hands every member one ban set.
+//! The core (one thread) owns the ban set, the registry and `hub.db`; it answers only after the
+//! ledger and `hub.db` are durable. Doors (`lapi`, `feeds`, `openc2`) and the guards' own
+//! protocol hold a cloneable [`Core`] and own no state that must survive. It must never decide
+//! for a guard: a guard asks its own policy before its kernel.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod ban;
+mod caller;
+mod core;
+mod error;
+pub mod feeds;
+pub mod lapi;
+pub mod limits;
+mod names;
+pub mod openc2;
+mod order;
+mod secret;
+mod view;
+mod worker;
+
+pub use ban::{Ban, BanId, Change, Changes, EndCause, Point};
+pub use caller::{Caller, KeyKind, Means, Role};
+pub use core::{Core, Hub};
+pub use error::{LoginError, OrderError};
+pub use names::{CommunityId, HubTime, OrgId};
+pub use order::{
+    AlertFilter, Allowlist, AllowlistItem, NewBan, NewKey, Release, Released, Report, Reported,
+    StoredAlert,
+};

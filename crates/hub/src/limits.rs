@@ -1,0 +1,35 @@
+//! Bounds of the hub. What is hit is counted and shown by `posse status`.
+
+/// Orders that wait for the core; beyond it a door waits, and then tells its client to come again.
+pub const ORDERS_MAX: usize = 1_024;
+/// How long a door waits for a place among them.
+pub const ORDER_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+/// Bans in force at a time, over all communities.
+pub const BANS_MAX: usize = 4_000_000;
+/// Changes kept for pollers that come back; who is further behind gets everything again.
+pub const CHANGES_MAX: usize = 262_144;
+/// Bans that one report may ask for.
+pub const BANS_PER_REPORT_MAX: usize = 10_000;
+/// Reports in one order.
+pub const REPORTS_PER_ORDER_MAX: usize = 1_000;
+/// Bytes of one alert's JSON.
+pub const ALERT_BYTES_MAX: usize = 1 << 20;
+/// Alerts kept; beyond it the oldest go.
+pub const ALERTS_MAX: u64 = 200_000;
+/// Alerts in one answer.
+pub const ALERTS_PER_ANSWER_MAX: usize = 10_000;
+/// API keys and machines.
+pub const KEYS_MAX: usize = 20_000;
+/// Bytes of a key's or machine's name.
+pub const KEY_NAME_BYTES_MAX: usize = 128;
+/// Bytes of a password.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Passwords being checked at a time: each takes 19 MiB and tens of milliseconds.
+pub const PASSWORD_CHECKS_MAX: usize = 4;
+/// Bytes of a ban's scenario, origin and reason.
+pub const WORD_BYTES_MAX: usize = 200;
+/// Longest ban: ten years.
+pub const BAN_SECONDS_MAX: u64 = 10 * 366 * 86_400;
+/// Allowlists, and items of one.
+pub const ALLOWLISTS_MAX: usize = 1_000;
+pub const ALLOWLIST_ITEMS_MAX: usize = 100_000;
