@@ -14,7 +14,6 @@
 mod breaker;
 mod config;
 mod escalation;
-mod glob;
 mod guard;
 mod history;
 mod own_ban;

@@ -8,14 +8,14 @@ use std::{net::IpAddr, time::Duration};
 
 use model::{
     Alert, Author, Decision, HostFacts, KnownBan, Measure, Notice, Origin, Prefix, PrefixRows,
-    Refusal, RefusalReason, Release, ReleaseReason, Scope, Timestamp, format_duration, limits,
+    Refusal, RefusalReason, Release, ReleaseReason, Scope, Timestamp, format_duration, glob,
+    limits,
 };
 
 use crate::{
     breaker::{Admission, Breaker},
     config::{BanConfig, ConfigError, PolicyConfig, RangeConfig, RuleAction},
     escalation::{Candidate, candidates, check_bystanders, check_good},
-    glob,
     guard::{self, Guard},
     history::{Ban, BanHistory},
     own_ban::OwnBan,

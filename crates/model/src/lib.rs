@@ -14,6 +14,7 @@ mod decision;
 mod diagnostic;
 mod duration;
 mod entry;
+pub mod glob;
 mod harmless;
 mod host;
 pub mod limits;
@@ -24,6 +25,7 @@ mod prefix_map;
 mod record;
 mod status;
 mod time;
+mod tlp;
 
 pub use alert::{Alert, AlertEvent, AlertId, ContentHash, EvidenceLine, RawText, Scope};
 pub use decision::{
@@ -43,3 +45,4 @@ pub use status::{
     ChannelStatus, DetectionStatus, KeptOut, PolicyStatus, RecordStatus, SourceStatus, Status,
 };
 pub use time::{Timestamp, TimestampError};
+pub use tlp::{Tlp, TlpError};

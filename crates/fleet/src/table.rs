@@ -1,0 +1,1 @@
+//! Millions of bans in little memory.
