@@ -2,41 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use serde_json::Value as Json;
 
 use super::*;
 use crate::{rules::RuleFile, yaml};
-
-/// The folder of shared corpora; says so loudly when there is none.
-fn corpus(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("corpora").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("SKIPPED: {} is not there", folder.display());
-    None
-}
-
-fn files(folder: &Path, ends: &[&str], out: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            files(&path, ends, out);
-        } else if ends.iter().any(|end| path.to_string_lossy().ends_with(end)) {
-            out.push(path);
-        }
-    }
-}
 
 /// What compiled and what did not, by the key the expressions stand at.
 #[derive(Default)]
@@ -106,13 +78,13 @@ fn texts(value: &Json, out: &mut Vec<String>) {
 
 #[test]
 fn every_expression_of_the_hub_compiles() {
-    let Some(hub) = corpus("crowdsec-hub") else {
+    let Some(hub) = outside::shared("corpora/crowdsec-hub") else {
         return;
     };
     let mut tally = Tally::default();
     for folder in ["parsers", "scenarios", "postoverflows", "contexts"] {
         let mut paths = Vec::new();
-        files(&hub.join(folder), &[".yaml", ".yml"], &mut paths);
+        paths.extend(outside::files(&hub.join(folder), &[".yaml", ".yml"]));
         for path in paths {
             // Contexts of the web application firewall speak of requests, not of log events.
             if path.to_string_lossy().contains("appsec") {
@@ -142,12 +114,11 @@ fn every_expression_of_the_hub_compiles() {
 
 #[test]
 fn every_assertion_of_the_hub_compiles() {
-    let Some(hub) = corpus("crowdsec-hub") else {
+    let Some(hub) = outside::shared("corpora/crowdsec-hub") else {
         return;
     };
     let mut tally = Tally::default();
-    let mut paths = Vec::new();
-    files(&hub.join("tests"), &[".assert"], &mut paths);
+    let paths = outside::files(&hub.join("tests"), &[".assert"]);
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -170,11 +141,10 @@ fn every_assertion_of_the_hub_compiles() {
 
 #[test]
 fn every_regex_of_the_public_lists_compiles() {
-    let Some(lists) = corpus("sec-lists") else {
+    let Some(lists) = outside::shared("corpora/sec-lists") else {
         return;
     };
-    let mut paths = Vec::new();
-    files(&lists, &[".txt", ".regex"], &mut paths);
+    let paths = outside::files(&lists, &[".txt", ".regex"]);
     let mut count = 0;
     for path in paths
         .iter()
