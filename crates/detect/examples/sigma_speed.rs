@@ -9,7 +9,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -19,8 +18,8 @@ use serde_json::Value as Json;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let rules = read(Path::new(&arguments[1]), "yml");
-    let events: Vec<String> = read(Path::new(&arguments[2]), "json")
+    let rules = read(&arguments[1], ".yml");
+    let events: Vec<String> = read(&arguments[2], ".json")
         .iter()
         .flat_map(|file| {
             let all: Vec<Json> = serde_json::Deserializer::from_str(&file.text)
@@ -56,23 +55,10 @@ fn main() {
     );
 }
 
-fn read(folder: &Path, extension: &str) -> Vec<RuleFile> {
-    let mut paths: Vec<PathBuf> = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                paths.push(path);
-            }
-        }
-    }
-    paths.sort();
-    let read = |path: PathBuf| {
-        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-        RuleFile::new(path.display().to_string(), text)
-    };
-    paths.into_iter().map(read).collect()
+fn read(folder: &str, ending: &str) -> Vec<RuleFile> {
+    let read = |path: &PathBuf| RuleFile::new(path.display().to_string(), outside::read(path));
+    outside::files(Path::new(folder), &[ending])
+        .iter()
+        .map(read)
+        .collect()
 }

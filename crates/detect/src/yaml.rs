@@ -9,16 +9,11 @@ use std::ops::Deref;
 
 use model::{Diagnostic, Severity, limits};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_saphyr::{Error, Location, Options, Spanned};
+use serde_saphyr::{Error, Spanned};
+use yaml_bounds::{Chunk, DOCUMENTS_MAX, LINES_MAX, TooMany, options, place};
 
 use crate::rules::RuleFile;
 
-/// Documents in one file.
-const DOCUMENTS_MAX: usize = 256;
-/// Lines in one file.
-const LINES_MAX: usize = 100_000;
-/// Nesting of one document; what walks the result may recurse this deep.
-const DEPTH_MAX: usize = 64;
 /// Parsed YAML events of one document.
 const EVENTS_MAX: usize = 400_000;
 
@@ -54,94 +49,30 @@ pub fn documents<T: DeserializeOwned>(file: &RuleFile) -> Vec<Result<Document<T>
             padded.extend(std::iter::repeat_n('\n', chunk.lines_before));
             padded.push_str(chunk.text);
             let line = u32::try_from(chunk.lines_before + 1).unwrap_or(u32::MAX);
-            serde_saphyr::from_str_with_options::<T>(&padded, options())
+            serde_saphyr::from_str_with_options::<T>(&padded, options(EVENTS_MAX))
                 .map(|value| Document { value, line })
                 .map_err(|error| explain(file, line, &error))
         })
         .collect()
 }
 
-fn options() -> Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_events: EVENTS_MAX,
-            max_nodes: EVENTS_MAX,
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
-            max_documents: 4,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 100_000,
-            max_replay_stack_depth: 16,
-        },
-    }
-}
-
-struct Chunk<'a> {
-    text: &'a str,
-    lines_before: usize,
-}
-
-/// YAML 1.2.2 section 9.1: a line that begins with `---` and then white space or nothing always
-/// begins a document, even inside a scalar. Documents without content are left out.
 fn split(file: &RuleFile) -> Result<Vec<Chunk<'_>>, Diagnostic> {
-    let refuse = |message: String, fix: &str| Diagnostic {
+    let refuse = |message: String| Diagnostic {
         severity: Severity::Error,
         file: file.path.clone(),
         line: 0,
         column: 0,
         message,
-        fix: fix.to_owned(),
+        fix: "split it into several files".to_owned(),
     };
     if file.text.len() > limits::RULE_FILE_BYTES_MAX {
-        let message = format!(
-            "the file is larger than {} bytes",
-            limits::RULE_FILE_BYTES_MAX
-        );
-        return Err(refuse(message, "split it into several files"));
+        let max = limits::RULE_FILE_BYTES_MAX;
+        return Err(refuse(format!("the file is larger than {max} bytes")));
     }
-    let text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
-    let mut chunks = Vec::new();
-    let (mut start, mut first_line, mut offset, mut lines) = (0, 0, 0, 0);
-    let mut close = |range: std::ops::Range<usize>, lines_before| {
-        let text = text.get(range).unwrap_or_default();
-        if has_content(text) {
-            chunks.push(Chunk { text, lines_before });
-        }
-    };
-    for line in text.split_inclusive('\n') {
-        if is_marker(line, "---") {
-            close(start..offset, first_line);
-            (start, first_line) = (offset, lines);
-        }
-        offset += line.len();
-        lines += 1;
-    }
-    close(start..offset, first_line);
-    if lines > LINES_MAX || chunks.len() > DOCUMENTS_MAX {
-        let message =
-            format!("the file has more than {LINES_MAX} lines or {DOCUMENTS_MAX} documents");
-        return Err(refuse(message, "split it into several files"));
-    }
-    Ok(chunks)
-}
-
-fn is_marker(line: &str, marker: &str) -> bool {
-    line.strip_prefix(marker)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['\n', '\r', ' ', '\t']))
-}
-
-fn has_content(chunk: &str) -> bool {
-    chunk.lines().any(|line| {
-        let line = if is_marker(line, "---") {
-            line.get(3..).unwrap_or_default()
-        } else {
-            line
-        };
-        let line = line.trim();
-        !(line.is_empty() || line.starts_with(['#', '%']) || line == "...")
+    yaml_bounds::split(&file.text).map_err(|TooMany| {
+        refuse(format!(
+            "the file has more than {LINES_MAX} lines or {DOCUMENTS_MAX} documents"
+        ))
     })
 }
 
@@ -157,11 +88,6 @@ fn explain(file: &RuleFile, first_line: u32, error: &Error) -> Diagnostic {
         message,
         fix,
     }
-}
-
-fn place(location: Location) -> (u32, u32) {
-    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    (narrow(location.line()), narrow(location.column()))
 }
 
 fn words(error: &Error) -> (String, String) {

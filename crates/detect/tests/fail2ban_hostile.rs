@@ -6,11 +6,10 @@
 //! made from its own pattern texts, and the steps that its patterns took are counted.
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
     reason = "a test says what it does and fails loudly"
 )]
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Instant};
+use std::{collections::BTreeSet, path::PathBuf, time::Instant};
 
 use detect::fail2ban::{
     CompiledFilter, Dated, LINE_STEPS_MAX,
@@ -25,25 +24,18 @@ const NOW: Timestamp = Timestamp::from_nanos(1_124_013_600_000_000_000);
 const LINE_BYTES: usize = 4_000;
 
 fn filters() -> Files {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let Ok(entries) = fs::read_dir(shared.join("corpora/fail2ban/filter.d")) else {
-        println!(
-            "SKIPPED: no copy of fail2ban's filters at {}",
-            shared.display()
-        );
+    let Some(folder) = outside::shared("corpora/fail2ban/filter.d") else {
         return Files::default();
     };
-    entries
-        .map(|e| e.unwrap().path())
-        .filter(|path| path.is_file())
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-            (format!("filter.d/{name}"), text)
-        })
+    let named = |path: PathBuf| {
+        (
+            format!("filter.d/{}", outside::name_of(&path)),
+            outside::read(&path),
+        )
+    };
+    outside::files(&folder, &[])
+        .into_iter()
+        .map(named)
         .collect()
 }
 

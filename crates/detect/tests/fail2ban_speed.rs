@@ -2,7 +2,7 @@
 //!
 //! `POSSE_SSHD_LOG=auth.log cargo test --release -p detect --test fail2ban_speed -- --ignored
 //! --nocapture`, with a log such as `bench/sshd_log.py` writes.
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fs, time::Instant};
 
 use detect::engine::{Clock, Engine, EngineOptions, RuleFile, Rules};
 use model::{LineOrigin, Record, RecordMeta, SourceId, SourceInfo, Timestamp};
@@ -14,23 +14,15 @@ fn lines_of_sshd() {
         println!("SKIPPED: POSSE_SSHD_LOG names no log");
         return;
     };
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let corpus = shared.join("corpora/fail2ban");
+    let Some(corpus) = outside::shared("corpora/fail2ban/filter.d") else {
+        return;
+    };
     let mut files = vec![RuleFile::new(
         "jail.local",
         "[sshd]\nenabled = true\nmaxretry = 5\nfindtime = 10m\nbantime = 10m\n",
     )];
     for name in ["common.conf", "sshd.conf"] {
-        let Ok(text) = fs::read_to_string(corpus.join("filter.d").join(name)) else {
-            println!(
-                "SKIPPED: no copy of fail2ban's filters at {}",
-                corpus.display()
-            );
-            return;
-        };
+        let text = outside::read(&corpus.join(name));
         files.push(RuleFile::new(format!("filter.d/{name}"), text));
     }
     let (rules, found) = Rules::load(files, &[]);

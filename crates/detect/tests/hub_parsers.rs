@@ -23,7 +23,7 @@ use detect::{
 use model::Severity;
 use serde::Deserialize;
 
-use self::support::{Hub, Test, corpora, now, read};
+use self::support::{Hub, Test, corpora, now};
 
 #[test]
 fn every_parser_loads() {
@@ -104,7 +104,7 @@ impl Sieve {
         };
         let mut labels = test.config.line_labels();
         let mut event = Event::default();
-        let log = read(&test.log);
+        let log = outside::read(&test.log);
         let lines = || log.lines().filter(|l| !l.is_empty()).take(LOG_LINES_MAX);
         for (kind, line) in kinds
             .iter()

@@ -4,15 +4,8 @@
 //! The corpus lies in `$POSSE_SHARED` or `../shared` beside the workspace; without it the test
 //! says so loudly and passes.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "helpers of tests: they read the corpus, report, and stop at the first surprise"
-)]
-
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -26,13 +19,13 @@ const OTHERS_PER_EVENT_MAX: usize = 1;
 #[test]
 fn the_index_finds_what_every_rule_finds() {
     let Some(corpus) = corpus() else { return };
-    let files = files(&corpus, "yml");
+    let files = files(&corpus, ".yml");
     let mut found = Vec::new();
     let mut rules = detect::sigma::load(&files, &mut found).unwrap();
     let labels = BTreeMap::new();
     let mut others: BTreeMap<String, usize> = BTreeMap::new();
     let mut count = 0;
-    for file in self::files(&corpus.join("regression"), "json") {
+    for file in self::files(&corpus.join("regression"), ".json") {
         let own = Path::new(&file.path).file_stem().unwrap().to_str().unwrap();
         for event in serde_json::Deserializer::from_str(&file.text).into_iter::<Json>() {
             count += 1;
@@ -60,7 +53,7 @@ fn the_index_finds_what_every_rule_finds() {
 #[test]
 fn lines_without_a_rules_words_are_left_at_once() {
     let Some(corpus) = corpus() else { return };
-    let mut rules = detect::sigma::load(&files(&corpus, "yml"), &mut Vec::new()).unwrap();
+    let mut rules = detect::sigma::load(&files(&corpus, ".yml"), &mut Vec::new()).unwrap();
     for (kind, line) in [
         (
             "nginx",
@@ -77,36 +70,12 @@ fn lines_without_a_rules_words_are_left_at_once() {
     }
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<RuleFile> {
-    let mut paths: Vec<PathBuf> = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                paths.push(path);
-            }
-        }
-    }
-    paths.sort();
-    let read = |path: &PathBuf| {
-        let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-        RuleFile::new(path.display().to_string(), text)
-    };
-    paths.iter().map(read).collect()
+fn files(folder: &Path, ending: &str) -> Vec<RuleFile> {
+    let read = |path: &PathBuf| RuleFile::new(path.display().to_string(), outside::read(path));
+    outside::files(folder, &[ending]).iter().map(read).collect()
 }
 
 fn corpus() -> Option<PathBuf> {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let corpus = shared.join("corpora/sigma");
-    if corpus.join("regression").is_dir() {
-        return Some(corpus);
-    }
-    println!("SKIPPED: no Sigma rules in {}", corpus.display());
-    None
+    outside::shared("corpora/sigma/regression")?;
+    outside::shared("corpora/sigma")
 }

@@ -77,8 +77,7 @@ fn rules(folder: &Path) -> Vec<RuleFile> {
         .collect()
 }
 
-fn hub(shared: &Path) -> Vec<RuleFile> {
-    let corpora = shared.join("corpora");
+fn hub(corpora: &Path) -> Vec<RuleFile> {
     let mut all = rules(&corpora.join("crowdsec-hub/parsers"));
     for file in rules(&corpora.join("grok-patterns")) {
         all.push(RuleFile::new(
@@ -118,12 +117,11 @@ fn measure(parsers: &mut Parsers, symbols: &mut Symbols, lines: &[String]) -> (u
 #[ignore = "takes long, and says something only in a release build"]
 fn a_million_lines() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared = std::env::var_os("POSSE_SHARED")
-        .map_or_else(|| crates.join("../../../shared"), PathBuf::from);
+    let corpora = outside::shared("corpora").unwrap_or_default();
     let (hostile, benign) = (lines(&HOSTILE), lines(&BENIGN));
     for (title, files) in [
         ("ours", rules(&crates.join("../../rules"))),
-        ("hub", hub(&shared)),
+        ("hub", hub(&corpora)),
     ] {
         if files.is_empty() {
             println!("SKIPPED: no rules for {title}");

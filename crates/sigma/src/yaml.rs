@@ -7,12 +7,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::Spanned;
+use yaml_bounds::{Chunk, DOCUMENTS_MAX, LINES_MAX, options, place, split};
 
-/// Documents in one file.
-const DOCUMENTS_MAX: usize = 256;
-/// Nesting of one document; what walks the tree may recurse this deep.
-const DEPTH_MAX: usize = 64;
 /// Parsed YAML events of one document.
 const EVENTS_MAX: usize = 200_000;
 
@@ -96,19 +93,17 @@ pub fn documents(text: &str) -> Vec<Result<Node, Fault>> {
         let message = format!("the file is larger than {max} bytes");
         return vec![Err(whole(message, "split it into several files"))];
     }
-    let chunks = split(text.strip_prefix('\u{feff}').unwrap_or(text));
-    if chunks.len() > DOCUMENTS_MAX {
-        let message = format!("the file has more than {DOCUMENTS_MAX} documents");
+    let Ok(chunks) = split(text) else {
+        let message =
+            format!("the file has more than {LINES_MAX} lines or {DOCUMENTS_MAX} documents");
         return vec![Err(whole(message, "split it into several files"))];
-    }
-    chunks
-        .into_iter()
-        .map(|(chunk, line)| parse(chunk, line))
-        .collect()
+    };
+    chunks.into_iter().map(parse).collect()
 }
 
-fn parse(chunk: &str, lines_before: u32) -> Result<Node, Fault> {
-    serde_saphyr::from_str_with_options::<Node>(chunk, options())
+fn parse(chunk: Chunk<'_>) -> Result<Node, Fault> {
+    let lines_before = u32::try_from(chunk.lines_before).unwrap_or(u32::MAX);
+    serde_saphyr::from_str_with_options::<Node>(chunk.text, options(EVENTS_MAX))
         .map(|mut node| {
             shift(&mut node, lines_before);
             node
@@ -135,64 +130,6 @@ fn shift(node: &mut Node, by: u32) {
         Value::Map(entries) => entries.iter_mut().for_each(|(_, value)| shift(value, by)),
         _ => {}
     }
-}
-
-fn options() -> Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_events: EVENTS_MAX,
-            max_nodes: EVENTS_MAX,
-            max_depth: DEPTH_MAX,
-            flow_nesting_limit: DEPTH_MAX,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
-            max_documents: 4,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 100_000,
-            max_replay_stack_depth: 16,
-        },
-    }
-}
-
-/// YAML 1.2.2 section 9.1: `---` at the start of a line begins a document. Each chunk comes with
-/// the number of lines before it; those without content are left out.
-fn split(text: &str) -> Vec<(&str, u32)> {
-    let mut chunks = Vec::new();
-    let (mut start, mut first, mut offset, mut lines) = (0, 0, 0, 0u32);
-    for line in text.split_inclusive('\n') {
-        if is_marker(line) {
-            chunks.push((text.get(start..offset).unwrap_or_default(), first));
-            (start, first) = (offset, lines);
-        }
-        offset += line.len();
-        lines = lines.saturating_add(1);
-    }
-    chunks.push((text.get(start..).unwrap_or_default(), first));
-    chunks.retain(|(chunk, _)| has_content(chunk));
-    chunks
-}
-
-fn is_marker(line: &str) -> bool {
-    line.strip_prefix("---")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['\n', '\r', ' ', '\t']))
-}
-
-fn has_content(chunk: &str) -> bool {
-    chunk.lines().any(|line| {
-        let line = if is_marker(line) {
-            line.get(3..).unwrap_or_default()
-        } else {
-            line
-        };
-        let line = line.trim();
-        !(line.is_empty() || line.starts_with(['#', '%']) || line == "...")
-    })
-}
-
-fn place(location: Location) -> (u32, u32) {
-    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    (narrow(location.line()), narrow(location.column()))
 }
 
 impl<'de> Deserialize<'de> for Node {

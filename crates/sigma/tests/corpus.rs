@@ -1,12 +1,6 @@
-//! The public rules load. They are not part of this project: see `shared` below.
+//! The public rules load. They are not part of this project.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "helpers of tests: they report, and stop at the first surprise"
-)]
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sigma::{Document, Placeholders};
 
@@ -15,11 +9,14 @@ const REFUSED_MAX_PER_THOUSAND: usize = 5;
 
 #[test]
 fn the_public_rules_load() {
-    let Some(root) = shared("corpora/sigma") else {
+    let Some(root) = outside::shared("corpora/sigma") else {
         return;
     };
-    let mut files = Vec::new();
-    collect(&root, &mut files);
+    let mut files = outside::files(&root, &[".yml"]);
+    let is_rule = |path: &PathBuf| {
+        !path.ends_with("logsource-mapping.yml") && !path.iter().any(|part| part == "regression")
+    };
+    files.retain(is_rule);
     let (mut rules, mut refused) = (0, Vec::new());
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -40,29 +37,4 @@ fn the_public_rules_load() {
     println!("{rules} rules load, {} are refused", refused.len());
     assert!(rules > 0);
     assert!(refused.len() * 1_000 <= (rules + refused.len()) * REFUSED_MAX_PER_THOUSAND);
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "regression" {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|e| e == "yml") && name != "logsource-mapping.yml" {
-            files.push(path);
-        }
-    }
-}
-
-fn shared(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let path = root.join(part);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("SKIPPED: {} is not there", path.display());
-    None
 }

@@ -4,7 +4,6 @@
 //! loudly and passes.
 
 #![expect(
-    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test's helpers report and fail as the test does"
 )]
@@ -26,38 +25,8 @@ use detect::{
 use model::Timestamp;
 
 pub(crate) fn corpora() -> Option<PathBuf> {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let corpora = shared.join("corpora");
-    if corpora.join("crowdsec-hub").is_dir() {
-        return Some(corpora);
-    }
-    println!("SKIPPED: no rule corpus in {}", corpora.display());
-    None
-}
-
-/// All files below a folder, sorted.
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-pub(crate) fn read(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
+    outside::shared("corpora/crowdsec-hub")?;
+    outside::shared("corpora")
 }
 
 pub(crate) fn name_of(path: &Path) -> String {
@@ -89,13 +58,13 @@ impl Hub {
     pub(crate) fn open(corpora: &Path) -> Self {
         let root = corpora.join("crowdsec-hub");
         let mut patterns = Installed::default();
-        for path in files(&corpora.join("grok-patterns")) {
-            patterns.patterns(&name_of(&path), &read(&path));
+        for path in outside::files(&corpora.join("grok-patterns"), &[]) {
+            patterns.patterns(&name_of(&path), &outside::read(&path));
         }
         let below = |path: PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
         let paths: Vec<String> = ItemKind::ALL
             .iter()
-            .flat_map(|kind| files(&root.join(kind.folder())))
+            .flat_map(|kind| outside::files(&root.join(kind.folder()), &[]))
             .map(below)
             .collect();
         let catalogue = Catalogue::new(paths.iter().map(String::as_str));
@@ -109,20 +78,20 @@ impl Hub {
 
     /// The rule files in one of the hub's folders.
     pub(crate) fn rules(&self, folder: &str) -> Vec<RuleFile> {
-        let all = files(&self.root.join(folder));
+        let all = outside::files(&self.root.join(folder), &[]);
         let is_yaml = |p: &&PathBuf| p.extension().is_some_and(|e| e == "yaml" || e == "yml");
         all.iter()
             .filter(is_yaml)
             .map(|path| {
                 let name = path.strip_prefix(&self.root).unwrap().display().to_string();
-                RuleFile::new(name, read(path))
+                RuleFile::new(name, outside::read(path))
             })
             .collect()
     }
 
     /// The tests whose items are all there.
     pub(crate) fn tests(&self) -> Vec<Test> {
-        let all = files(&self.root.join("tests"));
+        let all = outside::files(&self.root.join("tests"), &[]);
         let configs = all.iter().filter(|path| path.ends_with("config.yaml"));
         configs
             .filter_map(|path| self.test(path.parent().unwrap()))
@@ -130,7 +99,7 @@ impl Hub {
     }
 
     fn test(&self, folder: &Path) -> Option<Test> {
-        let text = read(&folder.join("config.yaml"));
+        let text = outside::read(&folder.join("config.yaml"));
         let config = TestConfig::read(&RuleFile::new("config.yaml", text)).ok()?;
         let mut rules = self.patterns.clone();
         for (kind, items) in [
@@ -148,7 +117,7 @@ impl Hub {
                     })
                     .find(|path| path.is_file())?;
                 rules
-                    .item(kind, &path.to_string_lossy(), &read(&path))
+                    .item(kind, &path.to_string_lossy(), &outside::read(&path))
                     .ok()?;
             }
         }

@@ -8,25 +8,6 @@ use std::{
 
 use crate::support::{posse, stdout};
 
-/// The auditor, where the shared checkers and Python's `cryptography` are at hand.
-fn auditor() -> Option<PathBuf> {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let script = shared.join("check/verify_tlog.py");
-    let python = Command::new("python3")
-        .args(["-c", "import cryptography"])
-        .output();
-    if !script.exists() || !python.is_ok_and(|o| o.status.success()) {
-        println!(
-            "SKIPPED: outside audit of an export: needs verify_tlog.py and python3 cryptography"
-        );
-        return None;
-    }
-    Some(script)
-}
-
 fn audit(script: &Path, export: &Path, vkey: &str) -> bool {
     let output = Command::new("python3")
         .arg(script)
@@ -39,7 +20,9 @@ fn audit(script: &Path, export: &Path, vkey: &str) -> bool {
 
 #[test]
 fn an_outsider_accepts_the_export_and_refuses_any_changed_byte() {
-    let Some(script) = auditor() else { return };
+    let Some(script) = outside::ledger_auditor() else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("auth.log");
     let mut text = String::new();

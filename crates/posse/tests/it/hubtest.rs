@@ -16,18 +16,9 @@ use crate::{
 const CITY: &str = "GeoLite2-City.mmdb";
 const ASN: &str = "GeoLite2-ASN.mmdb";
 
-/// `$POSSE_SHARED`, else `../shared` beside the workspace.
 fn corpora() -> Option<PathBuf> {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let corpora = shared.join("corpora");
-    if corpora.join("crowdsec-hub/tests").is_dir() {
-        return Some(corpora);
-    }
-    println!("SKIPPED: no hub with tests in {}", corpora.display());
-    None
+    outside::shared("corpora/crowdsec-hub/tests")?;
+    outside::shared("corpora")
 }
 
 /// What the command prints, and whether it says that all is well.

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Output,
     sync::{Arc, Mutex},
 };
@@ -388,22 +388,11 @@ fn sigma_rules_come_by_folder() {
     assert_eq!(posse(&["rules", "check", &rules]).status.code(), Some(0));
 }
 
-fn corpora() -> Option<PathBuf> {
-    let shared = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let corpora = shared.join("corpora");
-    if corpora.join("crowdsec-hub").is_dir() {
-        return Some(corpora);
-    }
-    println!("SKIPPED: no rule corpus in {}", corpora.display());
-    None
-}
-
 #[test]
 fn the_whole_hub_runs() {
-    let Some(corpora) = corpora() else { return };
+    let Some(corpora) = outside::shared("corpora") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let words = [
         "rules".to_owned(),

@@ -16,7 +16,7 @@ fn check_export(size: u64) {
     assert_eq!((report.entries, store.size().unwrap()), (size, size));
     let out = dir.path().join("export");
     assert_eq!(store.export(&out, &mut quiet).unwrap().size, size);
-    let Some(script) = samples::verifier() else {
+    let Some(script) = outside::ledger_auditor() else {
         return;
     };
     let (base, vkey) = (out.to_str().unwrap(), store.vkey());
@@ -54,7 +54,7 @@ fn an_export_grows_and_stays_consistent_with_what_it_was() {
     fs::copy(out.join("checkpoint"), &old).unwrap();
     store.append(&many(300..700), at(700)).unwrap();
     store.export(&out, &mut quiet).unwrap();
-    if let Some(script) = samples::verifier() {
+    if let Some(script) = outside::ledger_auditor() {
         let (base, vkey, old) = (out.to_str().unwrap(), store.vkey(), old.to_str().unwrap());
         samples::run_verifier(&script, &["audit", base, &vkey, "--old", old]).unwrap();
         samples::run_verifier(&script, &["light", base, &vkey, "--old", old]).unwrap();
@@ -523,7 +523,7 @@ fn erased_payloads_are_gone_and_every_proof_still_holds() {
     let store = Store::open(&dir.path().join("state"), options()).unwrap();
     let out = dir.path().join("export");
     store.export(&out, &mut quiet).unwrap();
-    let Some(script) = samples::verifier() else {
+    let Some(script) = outside::ledger_auditor() else {
         return;
     };
     let old = dir.path().join("old");

@@ -89,7 +89,7 @@ fn a_killed_writer_loses_nothing_acknowledged() {
     let store = Store::open(&state, options()).unwrap();
     let out = dir.path().join("export");
     store.export(&out, &mut quiet).unwrap();
-    let Some(script) = crate::samples::verifier() else {
+    let Some(script) = outside::ledger_auditor() else {
         return;
     };
     let mut args = vec!["audit".to_owned(), out.display().to_string(), store.vkey()];

@@ -3,9 +3,8 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
-    sync::OnceLock,
     time::Duration,
 };
 
@@ -132,32 +131,6 @@ pub(crate) fn filled(size: u64) -> (tempfile::TempDir, Store) {
 }
 
 pub(crate) fn quiet(_: u64, _: u64) {}
-
-/// The independent verifier, when this machine has what it needs.
-pub(crate) fn verifier() -> Option<PathBuf> {
-    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    FOUND.get_or_init(find_verifier).clone()
-}
-
-fn find_verifier() -> Option<PathBuf> {
-    let folder = std::env::var_os("POSSE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let script = folder.join("check/verify_tlog.py");
-    let ready = Command::new("python3")
-        .args(["-c", "import cryptography"])
-        .output();
-    if !script.is_file() {
-        println!("SKIPPED: no {}", script.display());
-        return None;
-    }
-    if !ready.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: no python3 with the package cryptography");
-        return None;
-    }
-    Some(script)
-}
 
 /// Runs the verifier; its last line on either side.
 pub(crate) fn run_verifier(script: &Path, args: &[&str]) -> Result<String, String> {

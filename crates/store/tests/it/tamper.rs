@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use rusqlite::Connection;
 use store::{Store, StoreError};
 
-use crate::samples::{self, filled, options, quiet};
+use crate::samples::{filled, options, quiet};
 
 /// Each change, and what the verification must name.
 const CHANGES: &[(&str, &str)] = &[
@@ -270,7 +270,7 @@ print("refused", tried)
 
 #[test]
 fn every_changed_byte_of_an_export_is_refused_by_the_independent_verifier() {
-    let Some(script) = samples::verifier() else {
+    let Some(script) = outside::ledger_auditor() else {
         return;
     };
     let (dir, store) = filled(300);
