@@ -38,6 +38,9 @@ pub struct FirewallOptions {
     pub table: String,
     /// Hook priority; the default is before connection tracking (-200) and before `raw` (-300).
     pub priority: i32,
+    /// Bytes of one batch of a bulk load. All tables share the kernel's lock for changes: while
+    /// one batch is taken in, a change of another table waits.
+    pub load_bytes: usize,
 }
 
 impl Default for FirewallOptions {
@@ -45,6 +48,7 @@ impl Default for FirewallOptions {
         Self {
             table: "posse".to_owned(),
             priority: -310,
+            load_bytes: LOAD_BYTES,
         }
     }
 }
@@ -231,13 +235,15 @@ impl Firewall {
         &mut self,
         bans: &mut dyn Iterator<Item = (Prefix, Option<Duration>)>,
     ) -> Result<usize, EnforceError> {
-        let room = self.exchange.reserve_send(2 * LOAD_BYTES)?;
+        let load_bytes = self.options.load_bytes;
+        // Each list may still hold one message that is not in the batch yet.
+        let unsent = SetKind::ALL.len() << 16;
+        let room = self.exchange.reserve_send(load_bytes + 2 * unsent)?;
         let table = self.options.table.clone();
         let mut batch = self.exchange.batch();
         let mut lists = SetKind::ALL.map(|set| ElementList::adding(set, 0));
         let mut networks = Vec::new();
-        // Each list may still hold one message that is not in the batch yet.
-        let full = LOAD_BYTES.min(room.saturating_sub(lists.len() << 16));
+        let full = load_bytes.min(room.saturating_sub(unsent));
         let mut count = 0;
         for (prefix, timeout) in bans {
             count += 1;
