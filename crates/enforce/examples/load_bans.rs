@@ -103,7 +103,12 @@ fn measure_sync(firewall: &mut Firewall, count: u32) -> Outcome {
     }
     let built = start.elapsed();
     let start = Instant::now();
-    let synced = firewall.sync(&desired, now, Duration::from_secs(3_600))?;
+    let synced = firewall.sync(
+        &desired,
+        now,
+        Duration::from_secs(3_600),
+        enforce::LargeSets::Replace,
+    )?;
     println!(
         "{{\"what\":\"sync\",\"by\":\"posse\",\"bans\":{count},\"seconds\":{:.3},\
          \"desired_seconds\":{:.3},\"replaced\":{},\"peak_rss_kib\":{}}}",

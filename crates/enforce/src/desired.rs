@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use model::{Prefix, PrefixEnds, PrefixMap, Timestamp, limits::BANS_MAX};
 
 use crate::{
-    plan::{KernelChange, diff, timeout},
+    plan::{KernelChange, Wanted, diff, timeout},
     project::project,
     set::SetKind,
 };
@@ -216,12 +216,6 @@ impl Desired {
         singles.chain(project(&nets))
     }
 
-    /// The same, one call each.
-    pub fn for_each_element(&self, each: &mut dyn FnMut(Prefix, Timestamp)) {
-        self.elements()
-            .for_each(|(prefix, until)| each(prefix, until));
-    }
-
     fn change_net(
         &mut self,
         prefix: Prefix,
@@ -290,6 +284,12 @@ impl Desired {
             }
         }
         was
+    }
+}
+
+impl Wanted for Desired {
+    fn wanted(&self) -> Box<dyn Iterator<Item = (Prefix, Timestamp)> + '_> {
+        Box::new(self.elements())
     }
 }
 

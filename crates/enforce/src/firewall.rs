@@ -7,12 +7,11 @@ use model::{Prefix, Timestamp};
 
 use crate::{
     decode::{self, Element, Range, RuleFacts, TableFacts},
-    desired::Desired,
     element::{ElementList, write_changes, write_flush, write_question},
     error::EnforceError,
     exchange::{Answer, Exchange, Next},
     layout::{self, Rule, Way},
-    plan::{KernelChange, reconcile, timeout},
+    plan::{KernelChange, Wanted, reconcile, timeout},
     set::SetKind,
     wire::{F_DUMP, F_EXCL, Kind},
 };
@@ -87,6 +86,15 @@ pub struct Synced {
     pub applied: Applied,
     /// A set was too large to be compared, and was written anew.
     pub replaced: bool,
+}
+
+/// What [`Firewall::sync`] does with a set that is too large to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LargeSets {
+    /// Empty it and fill it again, in one batch: exact, and no other table changes meanwhile.
+    Replace,
+    /// Put in what it lacks, in small batches; what it has too much stays.
+    TopUp,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,7 +238,7 @@ impl Firewall {
 
     /// Many bans at once, in several atomic batches with flat memory. A single address that is
     /// there already stays as it is. Networks go in last, by [`Firewall::apply`]; they must not
-    /// overlap ([`Desired::for_each_element`] gives such).
+    /// overlap ([`Wanted::for_each_element`] gives such).
     pub fn load(
         &mut self,
         bans: &mut dyn Iterator<Item = (Prefix, Option<Duration>)>,
@@ -277,13 +285,14 @@ impl Firewall {
     /// [`crate::Monitor`] saw a change. At no time does a packet get through that is banned
     /// before and after.
     ///
-    /// Sets are read and only differences change. A set too large to be read in good time (see
-    /// [`Firewall::dump`]) is emptied and filled again in one batch instead.
+    /// Sets are read and only differences change. What becomes of a set too large to be read in
+    /// good time (see [`Firewall::dump`]), `large_sets` says.
     pub fn sync(
         &mut self,
-        desired: &Desired,
+        desired: &dyn Wanted,
         now: Timestamp,
         tolerance: Duration,
+        large_sets: LargeSets,
     ) -> Result<Synced, EnforceError> {
         let mut held = Vec::new();
         let mut large = Vec::new();
@@ -293,11 +302,19 @@ impl Firewall {
                 None => large.push(set),
             }
         }
-        for set in &large {
-            self.replace(*set, desired, now)?;
+        match large_sets {
+            LargeSets::Replace => {
+                for set in &large {
+                    self.replace(*set, desired, now)?;
+                }
+            }
+            LargeSets::TopUp => self.top_up(&large, desired, now)?,
         }
-        let mut changes = reconcile(desired, &held, now, tolerance);
-        changes.retain(|change| !large.contains(&SetKind::of(change.prefix())));
+        let small = Except {
+            wanted: desired,
+            sets: &large,
+        };
+        let changes = reconcile(&small, &held, now, tolerance);
         let applied = self.apply(&changes)?;
         Ok(Synced {
             applied,
@@ -402,7 +419,7 @@ impl Firewall {
     fn replace(
         &mut self,
         set: SetKind,
-        desired: &Desired,
+        desired: &dyn Wanted,
         now: Timestamp,
     ) -> Result<(), EnforceError> {
         let table = self.options.table.clone();
@@ -417,6 +434,20 @@ impl Firewall {
         list.flush(&table, &mut batch);
         self.exchange.reserve_send(batch.len() + CHANGE_BYTES_MAX)?;
         self.exchange.commit(&mut batch, "replace a set")
+    }
+
+    /// Puts in what these sets lack, in small batches. Interval sets are never among them.
+    fn top_up(
+        &mut self,
+        sets: &[SetKind],
+        desired: &dyn Wanted,
+        now: Timestamp,
+    ) -> Result<(), EnforceError> {
+        let wanted = desired
+            .wanted()
+            .filter(|(prefix, until)| sets.contains(&SetKind::of(*prefix)) && *until > now);
+        self.load(&mut wanted.map(|(prefix, until)| (prefix, timeout(until, now))))
+            .map(drop)
     }
 
     /// The bans in whatever table stands there; sets it lacks, or of another make, hold none.
@@ -622,6 +653,19 @@ impl Firewall {
         Err(EnforceError::Interrupted {
             attempts: DUMP_ATTEMPTS,
         })
+    }
+}
+
+/// What is wanted of all sets but these.
+struct Except<'a> {
+    wanted: &'a dyn Wanted,
+    sets: &'a [SetKind],
+}
+
+impl Wanted for Except<'_> {
+    fn wanted(&self) -> Box<dyn Iterator<Item = (Prefix, Timestamp)> + '_> {
+        let all = self.wanted.wanted();
+        Box::new(all.filter(|(prefix, _)| !self.sets.contains(&SetKind::of(*prefix))))
     }
 }
 

@@ -16,6 +16,7 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod compact;
 mod decode;
 mod desired;
 mod element;
@@ -32,9 +33,10 @@ mod set;
 mod socket;
 mod wire;
 
+pub use compact::CompactDesired;
 pub use desired::{Desired, DesiredFull};
 pub use error::EnforceError;
-pub use firewall::{Applied, Counter, Counters, Firewall, FirewallOptions, Synced};
+pub use firewall::{Applied, Counter, Counters, Firewall, FirewallOptions, LargeSets, Synced};
 pub use monitor::{Monitor, Sighting};
-pub use plan::{KernelChange, reconcile};
+pub use plan::{KernelChange, Wanted, reconcile};
 pub use set::SetKind;

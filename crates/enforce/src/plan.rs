@@ -4,7 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use model::{Prefix, Timestamp};
 
-use crate::desired::Desired;
+/// What ought to hold in the kernel, element by element.
+pub trait Wanted {
+    /// Every element with its end; single addresses first.
+    fn wanted(&self) -> Box<dyn Iterator<Item = (Prefix, Timestamp)> + '_>;
+
+    /// The same, one call each.
+    fn for_each_element(&self, each: &mut dyn FnMut(Prefix, Timestamp)) {
+        self.wanted()
+            .for_each(|(prefix, until)| each(prefix, until));
+    }
+}
 
 /// One change of one set element. A timeout of `None` is a ban without end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +73,7 @@ pub(crate) fn diff(
 /// What turns the kernel's elements into the desired ones. Only differences change: ends that
 /// differ by no more than `tolerance` are left alone, so that running it twice changes nothing.
 pub fn reconcile(
-    desired: &Desired,
+    desired: &dyn Wanted,
     kernel: &[(Prefix, Option<Duration>)],
     now: Timestamp,
     tolerance: Duration,

@@ -9,7 +9,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use anyhow::Result;
 use enforce::{
     Applied, Counters, Desired, DesiredFull, EnforceError, Firewall, FirewallOptions, KernelChange,
-    Monitor, Sighting,
+    LargeSets, Monitor, Sighting,
 };
 use model::{Prefix, Timestamp};
 
@@ -158,7 +158,9 @@ impl Shield {
         };
         kernel.behind = true;
         kernel.firewall.ensure()?;
-        let synced = kernel.firewall.sync(&self.desired, now, TOLERANCE)?;
+        let synced = kernel
+            .firewall
+            .sync(&self.desired, now, TOLERANCE, LargeSets::Replace)?;
         kernel.behind = false;
         kernel.started_empty = false;
         Ok(synced.applied)

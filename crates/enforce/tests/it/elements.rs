@@ -235,7 +235,12 @@ fn a_large_set_is_loaded_in_several_batches_and_brought_in_line() {
             nft("delete element inet posse ban4 { 0.0.0.7 }");
             nft("add element inet posse ban6 { 2001:db8::9 }");
             let synced = firewall
-                .sync(&desired, NOW, Duration::from_secs(60))
+                .sync(
+                    &desired,
+                    NOW,
+                    Duration::from_secs(60),
+                    enforce::LargeSets::Replace,
+                )
                 .unwrap();
             assert!(synced.replaced);
             assert_eq!(synced.applied.removed, 1);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use enforce::{Desired, Firewall, Monitor, Sighting};
+use enforce::{CompactDesired, Desired, Firewall, LargeSets, Monitor, Sighting};
 use model::Timestamp;
 
 use crate::bench_net::{add, firewall, held, hour, in_namespace, nft, p, run};
@@ -32,7 +32,9 @@ const ALL: [&str; 5] = [
 
 fn filled() -> (Firewall, Desired) {
     let (mut firewall, desired) = (firewall(), desired());
-    let synced = firewall.sync(&desired, NOW, MINUTE).unwrap();
+    let synced = firewall
+        .sync(&desired, NOW, MINUTE, LargeSets::Replace)
+        .unwrap();
     assert_eq!(synced.applied.added, 5);
     assert_eq!(held(&mut firewall), ALL);
     (firewall, desired)
@@ -45,7 +47,9 @@ fn a_restart_keeps_every_ban() {
         drop(first);
         let mut second = firewall();
         assert_eq!(held(&mut second), ALL);
-        let synced = second.sync(&desired, NOW, MINUTE).unwrap();
+        let synced = second
+            .sync(&desired, NOW, MINUTE, LargeSets::Replace)
+            .unwrap();
         assert_eq!(
             synced,
             enforce::Synced::default(),
@@ -87,7 +91,9 @@ fn what_others_do_is_seen_and_repaired() {
             nft(command);
             assert_eq!(monitor.read().unwrap(), Sighting::Changed, "{command}");
             assert_eq!(firewall.ensure().unwrap(), structure, "{command}");
-            firewall.sync(&desired, NOW, MINUTE).unwrap();
+            firewall
+                .sync(&desired, NOW, MINUTE, LargeSets::Replace)
+                .unwrap();
             assert_eq!(held(&mut firewall), ALL, "{command}");
             assert_eq!(prerouting(), rules, "{command}");
             assert!(!nft("list table inet posse").contains("dormant"));
@@ -105,7 +111,9 @@ fn a_ban_finds_its_way_when_the_table_was_deleted() {
             let applied = firewall.apply(&[add("203.0.113.9")]).unwrap();
             assert!(applied.repaired && applied.resolved);
             assert_eq!(held(&mut firewall), ["203.0.113.9"]);
-            let synced = firewall.sync(&desired, NOW, MINUTE).unwrap();
+            let synced = firewall
+                .sync(&desired, NOW, MINUTE, LargeSets::Replace)
+                .unwrap();
             assert_eq!(synced.applied.added, 4);
             assert_eq!(held(&mut firewall), ALL);
         },
@@ -165,4 +173,35 @@ fn teardown_takes_our_table_only() {
         assert!(firewall.ensure().unwrap());
         assert!(held(&mut firewall).is_empty());
     });
+}
+
+#[test]
+fn a_large_set_is_topped_up_without_being_emptied() {
+    in_namespace(
+        "repair::a_large_set_is_topped_up_without_being_emptied",
+        || {
+            // Beyond what is read.
+            const MANY: u32 = 140_000;
+            let mut desired = CompactDesired::new();
+            let host = |i: u32| p(&std::net::Ipv4Addr::from_bits(0x2d00_0000 + i).to_string());
+            for i in 0..MANY {
+                desired.set(host(i), NOW.plus(hour()), NOW).unwrap();
+            }
+            desired
+                .set(p("198.51.100.0/24"), NOW.plus(hour()), NOW)
+                .unwrap();
+            let mut firewall = firewall();
+            let top_up = |firewall: &mut Firewall, desired: &CompactDesired| {
+                firewall
+                    .sync(desired, NOW, MINUTE, LargeSets::TopUp)
+                    .unwrap()
+            };
+            assert!(!top_up(&mut firewall, &desired).replaced);
+            assert_eq!(firewall.dump().unwrap().len(), MANY as usize + 1);
+            let gone = host(7).addr().to_string();
+            nft(&format!("delete element inet posse ban4 {{ {gone} }}"));
+            assert!(top_up(&mut firewall, &desired).replaced);
+            assert_eq!(firewall.dump().unwrap().len(), MANY as usize + 1);
+        },
+    );
 }
