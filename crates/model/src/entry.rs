@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Alert, Decision, Prefix, Refusal, Release, Timestamp};
+use crate::{Alert, Decision, FleetAct, Prefix, Refusal, Release, Timestamp};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +11,7 @@ pub enum Entry {
     Alert(Alert),
     Command(Command),
     Decision(Decision),
+    Fleet(FleetAct),
     Loss(Loss),
     Notice(Notice),
     Refusal(Refusal),
@@ -26,6 +27,7 @@ impl Entry {
             Self::Alert(_) => "alert",
             Self::Command(_) => "command",
             Self::Decision(_) => "decision",
+            Self::Fleet(_) => "fleet",
             Self::Loss(_) => "loss",
             Self::Notice(_) => "notice",
             Self::Refusal(_) => "refusal",
@@ -41,6 +43,7 @@ impl Entry {
             Self::Alert(a) => a.last,
             Self::Command(c) => c.at,
             Self::Decision(d) => d.from,
+            Self::Fleet(f) => f.at(),
             Self::Loss(l) => l.until,
             Self::Notice(n) => n.at,
             Self::Refusal(r) => r.at,
@@ -64,6 +67,7 @@ impl Entry {
                 None => format!("refusal:{id}"),
             }),
             Self::Command(_)
+            | Self::Fleet(_)
             | Self::Loss(_)
             | Self::Notice(_)
             | Self::Release(_)

@@ -14,6 +14,7 @@ mod decision;
 mod diagnostic;
 mod duration;
 mod entry;
+mod fleet_act;
 pub mod glob;
 mod harmless;
 mod host;
@@ -34,6 +35,7 @@ pub use decision::{
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
+pub use fleet_act::FleetAct;
 pub use harmless::harmless;
 pub use host::HostFacts;
 pub use meta::Meta;

@@ -42,7 +42,11 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
                 ])?;
         }
         Entry::Release(r) => release(db, r)?,
-        Entry::Command(_) | Entry::Notice(_) | Entry::Start(_) | Entry::Stop(_) => {}
+        Entry::Command(_)
+        | Entry::Fleet(_)
+        | Entry::Notice(_)
+        | Entry::Start(_)
+        | Entry::Stop(_) => {}
     }
     Ok(())
 }
