@@ -20,6 +20,7 @@
 )]
 
 mod acceptance;
+pub mod api;
 mod backoff;
 mod cbor;
 mod digest;
