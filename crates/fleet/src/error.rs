@@ -49,6 +49,8 @@ pub enum FleetError {
     Full { what: &'static str, limit: usize },
     #[error("roster serial {found} is not above {last}")]
     RosterOrder { found: u64, last: u64 },
+    #[error("something accepted waits for its commit")]
+    Pending,
     #[error("generation {found} does not follow {last}")]
     Order { found: Generation, last: Generation },
 }

@@ -22,13 +22,16 @@
 mod acceptance;
 pub mod api;
 mod backoff;
+mod bits;
 mod cbor;
 mod digest;
 mod error;
 mod follower;
 mod frame;
 mod key;
+mod live;
 mod name;
+mod packed;
 mod roster;
 mod set;
 mod snapshot;
@@ -47,7 +50,7 @@ pub use frame::{Accepted, Body, FRAME_BYTES_MAX, Frame, Offer};
 pub use key::{KeyId, PublicKey, Signature, SigningKey};
 pub use name::{CommunityId, NameError, OrgId};
 pub use roster::{ROSTER_MAX, Role, RoleError, Roster, RosterEntry, SignedRosterEntry, Standing};
-pub use set::{BanSet, Change, Entry, Limits, Resume, SetConfig};
+pub use set::{BanSet, Change, Entry, Frozen, Limits, Resume, SetConfig};
 pub use snapshot::{SNAPSHOT_BYTES_MAX, Snapshot, SnapshotHash};
 pub use statement::{
     Ban, KIND_BYTES_MAX, LASTS_SECONDS_MAX, Op, PROVENANCE_BYTES, REASON_BYTES_MAX, Release,

@@ -1,0 +1,436 @@
+//! Bans packed by groups: all of one group have the same family, prefix length, issuer, kind, TLP,
+//! state and unit of time. Within a group prefixes ascend, and what is written of each is the
+//! Rice-coded gap to the one before and its end, as a number of minutes or seconds above the least
+//! end of its block.
+//!
+//! Layout of a group: CBOR `[family, length, issuer, kind, tlp, state, unit, count]`, then blocks
+//! of at most [`BLOCK_ROWS`] rows: Rice parameter (7 bits), width of ends (6 bits), least end (32
+//! bits), rows; after the last block zeros to the next whole byte. Groups ascend, too.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use model::{Prefix, Tlp};
+
+use crate::{
+    FleetError, OrgId,
+    bits::{BitReader, BitWriter},
+    cbor::{Reader, written},
+    live::{Label, Live},
+    statement,
+    table::{LabelId, Row},
+};
+
+const BLOCK_ROWS: usize = 1_024;
+/// Groups of one snapshot.
+const GROUPS_MAX: usize = 1_000_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Group {
+    /// 4 or 6.
+    family: u8,
+    len: u8,
+    pub(crate) issuer: OrgId,
+    pub(crate) kind: Arc<str>,
+    pub(crate) tlp: Tlp,
+    pub(crate) state: u8,
+    /// Seconds in which ends are told: 1 or 60.
+    unit: u32,
+}
+
+/// One ban, ready to be packed: the address's leading bits as a number, and the end in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Item {
+    /// Index of its (issuer, kind, TLP, state) among those given to [`pack`].
+    pub(crate) name: u32,
+    pub(crate) prefix: Prefix,
+    pub(crate) until: u32,
+}
+
+/// Who and why, for [`pack`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name {
+    pub(crate) issuer: OrgId,
+    pub(crate) kind: Arc<str>,
+    pub(crate) tlp: Tlp,
+    pub(crate) state: u8,
+}
+
+/// Writes all items (in any order, each prefix once for each name) after `out`; `names` must
+/// ascend. Returns how many groups.
+pub(crate) fn pack(names: &[Name], mut items: Vec<Item>, out: &mut Vec<u8>) -> usize {
+    let order = |item: &Item| {
+        let family = u8::from(!item.prefix.is_ipv4());
+        let unit = unit_of(item.until);
+        (family, item.prefix.len(), item.name, unit, item.prefix)
+    };
+    items.sort_unstable_by_key(order);
+    let same_group = |a: &Item, b: &Item| {
+        let (a, b) = (order(a), order(b));
+        (a.0, a.1, a.2, a.3) == (b.0, b.1, b.2, b.3)
+    };
+    let mut groups = 0;
+    for rows in items.chunk_by(same_group) {
+        let Some(first) = rows.first() else { continue };
+        let name = usize::try_from(first.name).ok();
+        let Some(name) = name.and_then(|at| names.get(at)) else {
+            continue;
+        };
+        let group = Group {
+            family: if first.prefix.is_ipv4() { 4 } else { 6 },
+            len: first.prefix.len(),
+            issuer: name.issuer.clone(),
+            kind: Arc::clone(&name.kind),
+            tlp: name.tlp,
+            state: name.state,
+            unit: unit_of(first.until),
+        };
+        group.write(rows, out);
+        groups += 1;
+    }
+    groups
+}
+
+/// The rows that `state` gives a state to write, ready to be packed.
+pub(crate) fn named_rows(
+    live: &Live,
+    state: &dyn Fn(Row, &Label) -> Option<u8>,
+) -> (Vec<Name>, Vec<Item>) {
+    let chosen = || {
+        let rows = live
+            .iter()
+            .filter_map(|row| Some((row, live.label(row.label)?)));
+        rows.filter_map(|(row, label)| Some((row, state(row, label)?)))
+    };
+    let mut places: BTreeMap<(LabelId, u8), u32> = BTreeMap::new();
+    chosen().for_each(|(row, state)| {
+        places.insert((row.label, state), 0);
+    });
+    let name = |key: &(LabelId, u8)| {
+        let label = live.label(key.0)?;
+        Some(Name {
+            issuer: live.org(label.issuer)?.clone(),
+            kind: Arc::clone(&label.kind),
+            tlp: label.tlp,
+            state: key.1,
+        })
+    };
+    let mut names: Vec<_> = places.keys().filter_map(|k| Some((name(k)?, *k))).collect();
+    names.sort_unstable();
+    for (place, (_, key)) in (0..).zip(&names) {
+        places.insert(*key, place);
+    }
+    let item = |(row, state): (Row, u8)| {
+        Some(Item {
+            name: *places.get(&(row.label, state))?,
+            prefix: row.prefix,
+            until: row.until,
+        })
+    };
+    let items = chosen().filter_map(item).collect();
+    (names.into_iter().map(|(name, _)| name).collect(), items)
+}
+
+const fn unit_of(until: u32) -> u32 {
+    if until.is_multiple_of(60) { 60 } else { 1 }
+}
+
+impl Group {
+    fn write(&self, rows: &[Item], out: &mut Vec<u8>) {
+        out.extend(written(|w| {
+            w.array(8)?.u8(self.family)?.u8(self.len)?;
+            w.str(self.issuer.as_str())?.str(&self.kind)?;
+            w.u8(self.tlp.number())?.u8(self.state)?.u32(self.unit)?;
+            w.u64(rows.len() as u64)?;
+            Ok(())
+        }));
+        let mut bits = BitWriter::default();
+        let mut next = 0;
+        for block in rows.chunks(BLOCK_ROWS) {
+            self.write_block(block, &mut next, &mut bits);
+        }
+        out.extend(bits.finish());
+    }
+
+    /// `next` is the least number that the first row may have.
+    fn write_block(&self, block: &[Item], next: &mut u128, bits: &mut BitWriter) {
+        let width = u32::from(self.len);
+        let last = block.last().map_or(*next, |row| self.number(row.prefix));
+        let mean = last.saturating_sub(*next) / block.len().max(1) as u128;
+        let rice = rice_for(mean).min(width);
+        let ends = || block.iter().map(|row| row.until / self.unit);
+        let least = ends().min().unwrap_or(0);
+        let span = ends().max().unwrap_or(0) - least;
+        let end_width = u32::BITS - span.leading_zeros();
+        bits.put(u128::from(rice), 7);
+        bits.put(u128::from(end_width), 6);
+        bits.put(u128::from(least), 32);
+        for (row, end) in block.iter().zip(ends()) {
+            let number = self.number(row.prefix);
+            bits.put_rice(number.saturating_sub(*next), rice, width);
+            bits.put(u128::from(end - least), end_width);
+            // The whole address space, ::/0, is a group of one row.
+            *next = number.saturating_add(1);
+        }
+    }
+
+    /// The leading bits of a prefix of this group.
+    fn number(&self, prefix: Prefix) -> u128 {
+        let (bits, all) = match prefix.addr() {
+            IpAddr::V4(addr) => (u128::from(addr.to_bits()), 32),
+            IpAddr::V6(addr) => (addr.to_bits(), 128),
+        };
+        bits.checked_shr(all - u32::from(self.len)).unwrap_or(0)
+    }
+
+    /// The prefix with these leading bits; `None` when there is none in canonical form.
+    #[expect(clippy::cast_possible_truncation, reason = "IPv4 has 32 bits")]
+    fn prefix(&self, number: u128) -> Option<Prefix> {
+        let addr = if self.family == 4 {
+            let bits = (number as u32)
+                .checked_shl(32 - u32::from(self.len))
+                .unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(bits))
+        } else {
+            let bits = number.checked_shl(128 - u32::from(self.len)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(bits))
+        };
+        let prefix = Prefix::new(addr, self.len).ok()?;
+        (prefix.addr() == addr && prefix.len() == self.len).then_some(prefix)
+    }
+
+    fn read(r: &mut Reader) -> Result<(Self, u64), FleetError> {
+        r.tuple(8)?;
+        let (family, len) = (r.u8()?, r.u8()?);
+        if !matches!((family, len), (4, 0..=32) | (6, 0..=128)) {
+            return Err(r.fail("no such family and prefix length"));
+        }
+        let group = Self {
+            family,
+            len,
+            issuer: r.org()?,
+            kind: statement::kind(r)?,
+            tlp: r.tlp()?,
+            state: r.u8()?,
+            unit: r.u32()?,
+        };
+        if !matches!(group.unit, 1 | 60) {
+            return Err(r.fail("ends are told in seconds or minutes"));
+        }
+        Ok((group, r.u64()?))
+    }
+}
+
+/// The parameter with which gaps of that mean take the fewest bits: about log2(mean * ln 2).
+fn rice_for(mean: u128) -> u32 {
+    let scaled = mean.saturating_mul(69) / 100;
+    u128::BITS - scaled.leading_zeros() - u32::from(scaled > 0)
+}
+
+/// One unpacked ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    pub(crate) prefix: Prefix,
+    pub(crate) until: u32,
+}
+
+/// Walks `groups` groups in `bytes`, which lie at `offset` of a `what`, row by row, and takes
+/// exactly all bytes. Needs no memory of its own. At most `rows_max` rows.
+pub(crate) fn unpack(
+    what: &'static str,
+    bytes: &[u8],
+    offset: usize,
+    groups: usize,
+    rows_max: usize,
+    each: &mut dyn FnMut(&Group, Unpacked) -> Result<(), FleetError>,
+) -> Result<(), FleetError> {
+    let fail = |at: usize, why| FleetError::Malformed {
+        what,
+        at: offset + at,
+        why,
+    };
+    if groups > GROUPS_MAX {
+        return Err(fail(0, "more groups than are taken"));
+    }
+    let (mut at, mut rows_left) = (0, rows_max as u64);
+    let mut last: Option<Group> = None;
+    for _ in 0..groups {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let mut r = Reader::new(what, rest);
+        let (group, count) = Group::read(&mut r).map_err(|e| moved(e, offset + at))?;
+        if last.as_ref().is_some_and(|last| *last >= group) {
+            return Err(fail(at, "groups out of order"));
+        }
+        at += r.position();
+        if count == 0 {
+            return Err(fail(at, "a group without rows"));
+        }
+        rows_left = rows_left.checked_sub(count).ok_or(FleetError::Full {
+            what: "bans",
+            limit: rows_max,
+        })?;
+        let rest = bytes.get(at..).unwrap_or_default();
+        at += unpack_group(&group, count, rest, &|why| fail(at, why), each)?;
+        last = Some(group);
+    }
+    if at == bytes.len() {
+        Ok(())
+    } else {
+        Err(fail(at, "something follows the end"))
+    }
+}
+
+fn unpack_group(
+    group: &Group,
+    count: u64,
+    bytes: &[u8],
+    fail: &dyn Fn(&'static str) -> FleetError,
+    each: &mut dyn FnMut(&Group, Unpacked) -> Result<(), FleetError>,
+) -> Result<usize, FleetError> {
+    const SHORT: &str = "the rows of this group end too early";
+    let mut bits = BitReader::new(bytes);
+    let width = u32::from(group.len);
+    let mut head = |bits: &mut BitReader, width| {
+        let number = bits.take(width).and_then(|n| u32::try_from(n).ok());
+        number.ok_or_else(|| fail(SHORT))
+    };
+    let (mut next, mut left) = (Some(0u128), count);
+    while left > 0 {
+        let rice = head(&mut bits, 7)?;
+        let end_width = head(&mut bits, 6)?;
+        let least = head(&mut bits, 32)?;
+        if rice > width || end_width > 32 {
+            return Err(fail("a block's head says what cannot be"));
+        }
+        let rows = left.min(BLOCK_ROWS as u64);
+        for _ in 0..rows {
+            let gap = bits.take_rice(rice, width).ok_or_else(|| fail(SHORT))?;
+            let end = head(&mut bits, end_width)?;
+            let number = next.and_then(|next| next.checked_add(gap));
+            let in_width = |n: &u128| width == 128 || *n >> width == 0;
+            let number = number.filter(in_width);
+            let number = number.ok_or_else(|| fail("a prefix beyond the last there is"))?;
+            let until = least
+                .checked_add(end)
+                .and_then(|e| e.checked_mul(group.unit));
+            let until = until.ok_or_else(|| fail("an end beyond what can be written"))?;
+            let prefix = group.prefix(number);
+            let prefix = prefix.ok_or_else(|| fail("an IPv4 address in an IPv6 group"))?;
+            each(group, Unpacked { prefix, until })?;
+            next = number.checked_add(1);
+        }
+        left -= rows;
+    }
+    bits.finish()
+        .ok_or_else(|| fail("the filling bits are not zero"))
+}
+
+/// The same error, with its place counted from the beginning of the whole.
+pub(crate) fn moved(error: FleetError, by: usize) -> FleetError {
+    match error {
+        FleetError::Malformed { what, at, why } => FleetError::Malformed {
+            what,
+            at: at + by,
+            why,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn names() -> Vec<Name> {
+        let name = |issuer: &str, kind: &str| Name {
+            issuer: OrgId::new(issuer).unwrap(),
+            kind: kind.into(),
+            tlp: Tlp::Green,
+            state: 0,
+        };
+        vec![
+            name("hub", "scan"),
+            name("hub", "ssh"),
+            name("other", "ssh"),
+        ]
+    }
+
+    fn an_item() -> impl Strategy<Value = Item> {
+        let v4 = (any::<u32>(), 0u8..=32)
+            .prop_map(|(bits, len)| Prefix::new(Ipv4Addr::from_bits(bits).into(), len).unwrap());
+        let v6 = (any::<u128>(), 0u8..=128)
+            .prop_map(|(bits, len)| Prefix::new(Ipv6Addr::from_bits(bits).into(), len).unwrap());
+        let near =
+            (0u32..500).prop_map(|bits| Prefix::new(Ipv4Addr::from_bits(bits).into(), 32).unwrap());
+        let prefix = prop_oneof![v4, v6, near];
+        let until = prop_oneof![any::<u32>(), (0u32..100_000).prop_map(|m| m * 60)];
+        (prefix, 0u32..3, until).prop_map(|(prefix, name, until)| Item {
+            name,
+            prefix,
+            until,
+        })
+    }
+
+    fn read(bytes: &[u8], groups: usize) -> Result<Vec<(Name, Prefix, u32)>, FleetError> {
+        let mut all = Vec::new();
+        unpack("snapshot", bytes, 0, groups, 10_000, &mut |group, row| {
+            let name = Name {
+                issuer: group.issuer.clone(),
+                kind: group.kind.clone(),
+                tlp: group.tlp,
+                state: group.state,
+            };
+            all.push((name, row.prefix, row.until));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    proptest! {
+        #[test]
+        fn items_read_back(items in proptest::collection::vec(an_item(), 0..3_000)) {
+            let mut unique = items;
+            unique.sort_unstable_by_key(|item| (item.name, item.prefix));
+            unique.dedup_by_key(|item| (item.name, item.prefix));
+            let mut bytes = Vec::new();
+            let groups = pack(&names(), unique.clone(), &mut bytes);
+            let mut found = read(&bytes, groups).unwrap();
+            found.sort_unstable();
+            let mut wanted: Vec<_> = unique
+                .iter()
+                .map(|i| (names()[i.name as usize].clone(), i.prefix, i.until))
+                .collect();
+            wanted.sort_unstable();
+            prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn a_cut_or_lengthened_pack_is_refused(
+            items in proptest::collection::vec(an_item(), 1..50),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let mut unique = items;
+            unique.sort_unstable_by_key(|item| (item.name, item.prefix));
+            unique.dedup_by_key(|item| (item.name, item.prefix));
+            let mut bytes = Vec::new();
+            let groups = pack(&names(), unique, &mut bytes);
+            prop_assert!(read(&bytes[..cut.index(bytes.len())], groups).is_err());
+            bytes.push(0);
+            let error = read(&bytes, groups).unwrap_err();
+            prop_assert!(error.to_string().contains("follows the end"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rice_is_about_the_means_logarithm() {
+        assert_eq!(
+            [0, 1, 2, 4_295, u128::MAX].map(rice_for)[..4],
+            [0, 0, 0, 11]
+        );
+    }
+}
