@@ -25,6 +25,7 @@ mod backoff;
 mod bits;
 mod cbor;
 mod digest;
+pub mod door;
 mod error;
 mod follower;
 mod frame;
