@@ -20,8 +20,6 @@ pub enum FleetError {
     },
     #[error("not {bytes} bytes in lower-case hex")]
     Hex { bytes: usize },
-    #[error("not a whole join token; copy all of what `posse hub invite` printed")]
-    Token,
     #[error("not an Ed25519 seed")]
     Seed,
     #[error("the signature of key {key} does not verify")]

@@ -25,7 +25,6 @@ mod backoff;
 mod bits;
 mod cbor;
 mod digest;
-pub mod door;
 mod error;
 mod follower;
 mod frame;
