@@ -133,8 +133,11 @@ impl Acceptance {
         kind: &str,
         tlp: Tlp,
     ) -> Result<(), Unwanted> {
-        self.judge_issuer(issuer, hub)?;
-        self.judge_kind(kind)?;
+        self.judge_width(prefix)?;
+        self.judge_label(issuer, hub, kind, tlp)
+    }
+
+    pub(crate) fn judge_width(&self, prefix: Prefix) -> Result<(), Unwanted> {
         let min = if prefix.is_ipv4() {
             self.width_v4_min
         } else {
@@ -143,6 +146,18 @@ impl Acceptance {
         if prefix.len() < min {
             return Err(Unwanted::Width { min });
         }
+        Ok(())
+    }
+
+    pub(crate) fn judge_label(
+        &self,
+        issuer: &OrgId,
+        hub: &OrgId,
+        kind: &str,
+        tlp: Tlp,
+    ) -> Result<(), Unwanted> {
+        self.judge_issuer(issuer, hub)?;
+        self.judge_kind(kind)?;
         if tlp > self.tlp_max {
             return Err(Unwanted::Tlp { max: self.tlp_max });
         }

@@ -293,7 +293,7 @@ fn unpack_group(
     const SHORT: &str = "the rows of this group end too early";
     let mut bits = BitReader::new(bytes);
     let width = u32::from(group.len);
-    let mut head = |bits: &mut BitReader, width| {
+    let head = |bits: &mut BitReader, width| {
         let number = bits.take(width).and_then(|n| u32::try_from(n).ok());
         number.ok_or_else(|| fail(SHORT))
     };
