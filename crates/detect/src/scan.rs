@@ -74,6 +74,9 @@ impl Scanner {
 
     /// Sets a bit for each text that stands in `line`.
     pub(crate) fn find(&self, line: &[u8], seen: &mut [u64]) {
+        if self.count == 0 {
+            return;
+        }
         for (at, window) in line.windows(WINDOW).enumerate() {
             let head = <[u8; WINDOW]>::try_from(window).unwrap_or_default();
             let group = self.table.get(hash(head)).copied().unwrap_or(0);

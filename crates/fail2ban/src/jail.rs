@@ -71,16 +71,19 @@ pub fn jail_names(files: &Files) -> Result<Vec<String>, Error> {
     Ok(config.sections().map(str::to_owned).collect())
 }
 
-/// Whether jail `name` says so; one that cannot be read is, so that reading it names the mistake.
-pub fn is_enabled(files: &Files, name: &str) -> bool {
-    let Ok(config) = Config::read(files, "jail") else {
-        return true;
+/// The names of the jails that say they are enabled, in file order, and of those of which that
+/// cannot be read: reading such a jail names the mistake.
+pub fn enabled_jails(files: &Files) -> Result<Vec<String>, Error> {
+    let config = Config::read(files, "jail")?;
+    let is_enabled = |name: &&str| {
+        let look = Look {
+            config: &config,
+            name,
+        };
+        look.flag("enabled").unwrap_or(true)
     };
-    let look = Look {
-        config: &config,
-        name,
-    };
-    look.flag("enabled").unwrap_or(true)
+    let names = config.sections().filter(is_enabled);
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Reads jail `name` with its filter.

@@ -29,7 +29,7 @@ mod tags;
 use std::collections::BTreeMap;
 
 pub use filter::{Filter, read_filter};
-pub use jail::{Increment, Jail, UseDns, is_enabled, jail_names, read_jail};
+pub use jail::{Increment, Jail, UseDns, enabled_jails, jail_names, read_jail};
 pub use layers::Config;
 pub use options::{Call, Options, parse_call};
 

@@ -4,7 +4,7 @@
 //! to `<F-CONTENT>`, the first failregex that matches counts, and connections' lines are put
 //! together. All patterns of one line share one budget of steps.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use ::regex_syntax::ParserBuilder;
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -15,7 +15,8 @@ use model::Timestamp;
 use super::{
     dates::{Detector, Frame},
     python::{LINE_STEPS_MAX, Machine, Pattern, PatternError, Power, Search},
-    sessions::{Marks, Session, Sessions, Values, short},
+    sessions::{Marks, Session, Sessions},
+    texts::Values,
 };
 use crate::literals::required;
 
@@ -88,6 +89,91 @@ impl Failure {
     }
 }
 
+/// What the patterns made of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Nothing,
+    Helped { regex: usize },
+    Failed(Told),
+}
+
+/// A failure; [`CompiledFilter::session`] has the rest until the next line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    regex: usize,
+    pub(super) time: Timestamp,
+    session: usize,
+}
+
+/// Whom a failure is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who<'s> {
+    Address(IpAddr),
+    /// All addresses with these upper bits.
+    Network(IpAddr, u8),
+    /// What `<F-ID>` took, or an address that is none.
+    Text(&'s str),
+    HostName(&'s str),
+}
+
+impl<'s> Who<'s> {
+    fn of(values: &'s Values) -> Option<Self> {
+        let address = values.get(IP4).or_else(|| values.get(IP6));
+        let id = values.get(FID);
+        if let Some(id) = id.filter(|id| Some(*id) != address) {
+            return Some(Self::Text(id));
+        }
+        if let Some(text) = address {
+            let bits = values.get(CIDR).and_then(|c| c.parse().ok());
+            return Some(match text.parse() {
+                Ok(address) => Self::network(address, bits),
+                Err(_) => Self::Text(text),
+            });
+        }
+        values.get(DNS).map(Self::HostName)
+    }
+
+    fn is_told(values: &Values) -> bool {
+        let any = [IP4, IP6, FID, DNS];
+        values.iter().any(|(name, _)| any.contains(&name))
+    }
+
+    /// The address, or the network of so many bits it is in.
+    fn network(address: IpAddr, bits: Option<u8>) -> Self {
+        match (bits, address) {
+            (Some(bits), IpAddr::V4(v4)) if bits < 32 => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+                let base = std::net::Ipv4Addr::from_bits(v4.to_bits() & mask);
+                Self::Network(base.into(), bits)
+            }
+            (Some(bits), IpAddr::V6(v6)) if bits < 128 => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+                let base = std::net::Ipv6Addr::from_bits(v6.to_bits() & mask);
+                Self::Network(base.into(), bits)
+            }
+            _ => Self::Address(address),
+        }
+    }
+
+    /// The one address that it is.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Network(..) => None,
+            Self::Text(text) | Self::HostName(text) => text.parse().ok(),
+        }
+    }
+
+    /// As a ban names it.
+    fn id(self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Network(base, bits) => format!("{base}/{bits}"),
+            Self::Text(text) | Self::HostName(text) => text.to_owned(),
+        }
+    }
+}
+
 /// Counters of a filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -121,7 +207,7 @@ const MLFID: u16 = 4;
 const NOFAIL: u16 = 5;
 const MLFFORGET: u16 = 6;
 const MLFGAINED: u16 = 7;
-const USER: u16 = 8;
+pub(super) const USER: u16 = 8;
 const CIDR: u16 = 9;
 
 /// A pattern and what its groups mean.
@@ -156,6 +242,7 @@ pub struct CompiledFilter {
     /// Reused from line to line.
     text: String,
     content: String,
+    values: Values,
     counts: Counts,
 }
 
@@ -220,6 +307,7 @@ impl CompiledFilter {
             buffer: VecDeque::new(),
             text: String::new(),
             content: String::new(),
+            values: Values::default(),
             counts: Counts::default(),
         })
     }
@@ -245,6 +333,24 @@ impl CompiledFilter {
 
     /// Takes in one line.
     pub fn take(&mut self, line: &str, dated: Dated, now: Timestamp, zone: &TimeZone) -> Verdict {
+        match self.examine(line, dated, now, zone) {
+            Judged::Nothing => Verdict::Nothing,
+            Judged::Helped { regex } => Verdict::Helped { regex },
+            Judged::Failed(told) => match self.failure(told) {
+                Some(failure) => Verdict::Failed(Box::new(failure)),
+                None => Verdict::Nothing,
+            },
+        }
+    }
+
+    /// Takes in one line; what a failure says can be asked for until the next one.
+    pub(super) fn examine(
+        &mut self,
+        line: &str,
+        dated: Dated,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> Judged {
         let line = line.trim_end_matches(['\r', '\n']);
         let line = line.get(..floor(line, LINE_BYTES_MAX)).unwrap_or_default();
         self.machine.begin_line(LINE_STEPS_MAX);
@@ -253,7 +359,7 @@ impl CompiledFilter {
         // is the line without its date, as failregex sees it.
         let is_needed = |needs: &AhoCorasick| needs.is_match(&self.text);
         let verdict = if !self.needs.as_ref().is_none_or(is_needed) {
-            Verdict::Nothing
+            Judged::Nothing
         } else if self.lines_max > 1 {
             self.take_of_many(line, time)
         } else {
@@ -290,7 +396,7 @@ impl CompiledFilter {
         found.time
     }
 
-    fn take_single(&mut self, line: &str, time: Timestamp) -> Verdict {
+    fn take_single(&mut self, line: &str, time: Timestamp) -> Judged {
         let mut text = std::mem::take(&mut self.text);
         let verdict = self.judge(&mut text, time, &[line]);
         self.text = text;
@@ -298,7 +404,7 @@ impl CompiledFilter {
     }
 
     /// The lines kept so far and this one are looked at together; what is left over is kept.
-    fn take_of_many(&mut self, line: &str, time: Timestamp) -> Verdict {
+    fn take_of_many(&mut self, line: &str, time: Timestamp) -> Judged {
         self.buffer.push_back(Kept {
             bare: self.text.clone(),
             line: line.to_owned(),
@@ -329,18 +435,18 @@ impl CompiledFilter {
         text: &mut String,
         time: Timestamp,
         lines: &[&str],
-    ) -> (Verdict, Option<Vec<usize>>) {
+    ) -> (Judged, Option<Vec<usize>>) {
         // As fail2ban does: many failregexes are tried after the few ignoreregexes.
         let early = !self.ignore.is_empty() && self.ignore.len() + 2 < self.fail.len();
         if early && self.is_ignored(text) {
-            return (Verdict::Nothing, None);
+            return (Judged::Nothing, None);
         }
-        let mut values = Values::default();
+        self.values.reuse();
         if let Some(before) = &self.before {
             if before.pattern.search(text, &mut self.machine) != Search::Found {
-                return (Verdict::Nothing, None);
+                return (Judged::Nothing, None);
             }
-            before.read(text, &self.machine, &mut values);
+            before.read(text, &self.machine, &mut self.values);
             let content = before.content.and_then(|g| self.machine.group(text, g));
             if let Some(content) = content.filter(|c| !c.is_empty()) {
                 self.content.clear();
@@ -350,27 +456,27 @@ impl CompiledFilter {
             }
         }
         let Some(regex) = self.first_match(text) else {
-            return (Verdict::Nothing, None);
+            return (Judged::Nothing, None);
         };
         let Some(rule) = self.fail.get(regex) else {
-            return (Verdict::Nothing, None);
+            return (Judged::Nothing, None);
         };
-        rule.read(text, &self.machine, &mut values);
+        rule.read(text, &self.machine, &mut self.values);
         if lines.len() <= 1 {
             if !self.ignore.is_empty() && self.is_ignored(text) {
-                return (Verdict::Nothing, None);
+                return (Judged::Nothing, None);
             }
-            return (self.conclude(regex, values, time, lines), None);
+            return (self.conclude(regex, time, lines), None);
         }
         let (taken, left) = rule.lines(text, &self.machine, lines.len());
         if !self.ignore.is_empty() && self.is_ignored(text) {
-            return (Verdict::Nothing, None);
+            return (Judged::Nothing, None);
         }
         let taken: Vec<&str> = taken
             .iter()
             .filter_map(|i| lines.get(*i).copied())
             .collect();
-        (self.conclude(regex, values, time, &taken), Some(left))
+        (self.conclude(regex, time, &taken), Some(left))
     }
 
     fn is_ignored(&mut self, text: &str) -> bool {
@@ -400,83 +506,67 @@ impl CompiledFilter {
     }
 
     /// Puts the line to its connection's, if it names one, and says what follows.
-    fn conclude(
-        &mut self,
-        regex: usize,
-        values: Values,
-        time: Timestamp,
-        lines: &[&str],
-    ) -> Verdict {
-        let Some(id) = values.filled(MLFID).map(str::to_owned) else {
-            let lines = lines.iter().copied().map(short).collect();
-            let session = Session::of_line(values, lines);
-            return match self.who(&session.values) {
-                Some(who) => self.failed(regex, &session, time, who),
-                None => Verdict::Helped { regex },
-            };
+    fn conclude(&mut self, regex: usize, time: Timestamp, lines: &[&str]) -> Judged {
+        let values = &self.values;
+        let mut lines = lines.iter().copied();
+        let at = match values.filled(MLFID) {
+            None => self.sessions.alone(values, &mut lines),
+            Some(id) => {
+                let gained = values.filled(MLFGAINED).is_some();
+                let marks = Marks {
+                    gained,
+                    helper: gained || values.filled(NOFAIL).is_some(),
+                    forget: values.filled(MLFFORGET).is_some(),
+                };
+                let user = values.filled(USER);
+                self.sessions.merge(id, values, user, marks, &mut lines)
+            }
         };
-        let gained = values.filled(MLFGAINED).is_some();
-        let marks = Marks {
-            gained,
-            helper: gained || values.filled(NOFAIL).is_some(),
-            forget: values.filled(MLFFORGET).is_some(),
+        let Some(session) = self.sessions.get_mut(at) else {
+            return Judged::Nothing;
         };
-        let user = values.filled(USER).map(str::to_owned);
-        let mut session = self.sessions.merge(
-            &id,
-            values,
-            user.as_deref(),
-            marks,
-            &mut lines.iter().copied(),
-        );
-        let verdict = if session.nofail {
-            Verdict::Helped { regex }
-        } else if let Some(who) = self.who(&session.values) {
-            self.failed(regex, &session, time, who)
-        } else {
-            session.pending = true;
-            Verdict::Helped { regex }
-        };
-        if !marks.forget {
-            self.sessions.keep(&id, session);
+        if session.nofail {
+            return Judged::Helped { regex };
         }
-        verdict
+        if Who::is_told(&session.values) {
+            return Judged::Failed(Told {
+                regex,
+                time,
+                session: at,
+            });
+        }
+        session.pending = true;
+        Judged::Helped { regex }
     }
 
-    /// Whom the failure is of, and whether that is a host's name.
-    fn who(&self, values: &Values) -> Option<(String, bool)> {
-        let address = values.get(IP4).or_else(|| values.get(IP6));
-        let id = values.get(FID);
-        if let Some(id) = id.filter(|id| Some(*id) != address) {
-            return Some((id.to_owned(), false));
-        }
-        if let Some(address) = address {
-            let cidr = values.get(CIDR).and_then(|c| c.parse().ok());
-            return Some((network(address, cidr), false));
-        }
-        values.get(DNS).map(|name| (name.to_owned(), true))
+    /// What is known of who failed, until the next line.
+    pub(super) fn session(&self, told: Told) -> Option<&Session> {
+        self.sessions.get(told.session)
     }
 
-    fn failed(
-        &self,
-        regex: usize,
-        session: &Session,
-        time: Timestamp,
-        (id, is_name): (String, bool),
-    ) -> Verdict {
+    fn failure(&self, told: Told) -> Option<Failure> {
+        let session = self.session(told)?;
+        let who = session.who()?;
         let values = session.values.iter().filter_map(|(number, value)| {
             let name = self.names.get(usize::from(number))?;
             Some((Arc::clone(name), value.to_owned()))
         });
-        Verdict::Failed(Box::new(Failure {
-            regex,
-            id,
-            is_name,
-            time,
-            lines: session.lines.clone(),
-            users: session.users.clone(),
+        Some(Failure {
+            regex: told.regex,
+            id: who.id(),
+            is_name: matches!(who, Who::HostName(_)),
+            time: told.time,
+            lines: session.lines.iter().map(str::to_owned).collect(),
+            users: session.users.iter().map(str::to_owned).collect(),
             values: values.collect(),
-        }))
+        })
+    }
+}
+
+impl Session {
+    /// Whom its failures are of.
+    pub(super) fn who(&self) -> Option<Who<'_>> {
+        Who::of(&self.values)
     }
 }
 
@@ -571,6 +661,10 @@ fn needs(fail: &[Rule]) -> Option<AhoCorasick> {
     }
     texts.sort_unstable();
     texts.dedup();
+    // What holds another text is found with it.
+    let all = texts.clone();
+    let holds = |text: &[u8], other: &Vec<u8>| memchr::memmem::find(text, other).is_some();
+    texts.retain(|text| !all.iter().any(|other| other != text && holds(text, other)));
     if texts.is_empty() || texts.len() > NEEDS_MAX {
         return None;
     }
@@ -603,24 +697,4 @@ fn floor(text: &str, max: usize) -> usize {
         end -= 1;
     }
     end
-}
-
-/// An address in its usual form, or the network of so many bits it is in.
-fn network(address: &str, bits: Option<u8>) -> String {
-    let Ok(parsed) = address.parse::<std::net::IpAddr>() else {
-        return address.to_owned();
-    };
-    match (bits, parsed) {
-        (Some(bits), std::net::IpAddr::V4(v4)) if bits < 32 => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-            let base = std::net::Ipv4Addr::from_bits(v4.to_bits() & mask);
-            format!("{base}/{bits}")
-        }
-        (Some(bits), std::net::IpAddr::V6(v6)) if bits < 128 => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            let base = std::net::Ipv6Addr::from_bits(v6.to_bits() & mask);
-            format!("{base}/{bits}")
-        }
-        _ => parsed.to_string(),
-    }
 }

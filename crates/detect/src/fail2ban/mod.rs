@@ -13,6 +13,7 @@ mod pour;
 mod python;
 pub mod samples;
 mod sessions;
+mod texts;
 
 pub(crate) use self::jails::{Bucket, Caught, Jails, load};
 pub use self::{

@@ -1,6 +1,9 @@
 //! From a jail's failure to its bucket: the engine's part.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use model::{Alert, Record, SourceInfo, limits};
 
@@ -10,6 +13,9 @@ use crate::{
     event::FieldMap,
     parse::NoTrace,
 };
+
+/// Room for most addresses' texts.
+const ADDRESS_BYTES: usize = 16;
 
 /// What the jails made of a line: how many failures they counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,29 +82,57 @@ impl Engine {
 
     /// Writes the failure into the event.
     fn tell_failure(&mut self, caught: &Caught) {
-        let failure = &caught.failure;
-        let mut text = String::new();
+        let mut text = String::with_capacity(ADDRESS_BYTES);
         match caught.address {
-            IpAddr::V4(v4) => write!(text, "{v4}"),
-            IpAddr::V6(v6) => write!(text, "{v6}"),
+            IpAddr::V4(v4) => put_v4(v4, &mut text),
+            IpAddr::V6(v6) => write!(text, "{v6}").unwrap_or_default(),
         }
-        .ok();
         let jail = self.jails.name(caught.jail).to_owned();
         self.meta("source_ip", &text);
         self.meta("jail", &jail);
         self.meta("log_type", "fail2ban");
-        if let Some(user) = failure.value("user").filter(|user| !user.is_empty()) {
-            self.meta("target_user", user);
+        if !caught.user.is_empty() {
+            self.meta("target_user", &caught.user);
         }
-        if failure.lines.len() > 1 {
-            self.meta("lines", &failure.lines.join("\n"));
+        if !caught.lines.is_empty() {
+            self.meta("lines", &caught.lines);
         }
-        self.event.marshaled_time = Some(failure.time);
+        self.event.marshaled_time = Some(caught.time);
     }
 
     fn meta(&mut self, key: &str, value: &str) {
         if let Some(sym) = self.symbols.intern_bounded(key, limits::SYMBOLS_MAX) {
             self.event.set_field(FieldMap::Meta, sym, value);
+        }
+    }
+}
+
+/// As `Display` writes it, which takes several times as long.
+fn put_v4(address: Ipv4Addr, text: &mut String) {
+    for (number, octet) in address.octets().into_iter().enumerate() {
+        if number > 0 {
+            text.push('.');
+        }
+        if octet >= 100 {
+            text.push(char::from(b'0' + octet / 100));
+        }
+        if octet >= 10 {
+            text.push(char::from(b'0' + octet / 10 % 10));
+        }
+        text.push(char::from(b'0' + octet % 10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_display_writes_them() {
+        for bits in (0..=u32::MAX).step_by(9_999_991) {
+            let (address, mut text) = (Ipv4Addr::from_bits(bits), String::new());
+            put_v4(address, &mut text);
+            assert_eq!(text, address.to_string());
         }
     }
 }

@@ -4,7 +4,11 @@
 //! one has the address, another the failure. Bounded: the connections heard of longest ago are
 //! forgotten, counted.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::texts::{Texts, Values};
 
 /// Connections kept, in two generations of half as many.
 pub(super) const SESSIONS_MAX: usize = 20_000;
@@ -17,55 +21,20 @@ const LINE_BYTES_MAX: usize = 1_024;
 /// User names kept of one connection.
 const USERS_MAX: usize = 100;
 
-/// What named groups took, by the number of their name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Values(Vec<(u16, String)>);
-
-impl Values {
-    pub(super) fn get(&self, name: u16) -> Option<&str> {
-        let found = self.0.iter().find(|(n, _)| *n == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// The value, unless it is empty.
-    pub(super) fn filled(&self, name: u16) -> Option<&str> {
-        self.get(name).filter(|value| !value.is_empty())
-    }
-
-    pub(super) fn set(&mut self, name: u16, value: &str) {
-        match self.0.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, old)) => {
-                old.clear();
-                old.push_str(value);
-            }
-            None => self.0.push((name, value.to_owned())),
-        }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
-    }
-
-    fn update(&mut self, newer: &Self) {
-        for (name, value) in &newer.0 {
-            self.set(*name, value);
-        }
-    }
-}
-
 /// One connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Session {
+    id: String,
     pub(super) values: Values,
     /// Sorted, without empty ones.
-    pub(super) users: Vec<String>,
+    pub(super) users: Texts,
     /// A failure was seen of which it is not known yet whose it is.
     pub(super) pending: bool,
     /// The last line was no failure.
     pub(super) nofail: bool,
     gained: bool,
-    pub(super) lines: Vec<String>,
-    helper_lines: Vec<String>,
+    pub(super) lines: Texts,
+    helper_lines: Texts,
 }
 
 /// What a line says of its connection besides its values.
@@ -80,21 +49,19 @@ pub(super) struct Marks {
 }
 
 impl Session {
-    /// A failure of a line that names no connection.
-    pub(super) fn of_line(values: Values, lines: Vec<String>) -> Self {
-        Self {
-            values,
-            lines,
-            ..Self::default()
-        }
+    /// Forgets all, and keeps the memory.
+    fn reuse(&mut self) {
+        self.id.clear();
+        self.values.reuse();
+        self.users.reuse();
+        self.lines.reuse();
+        self.helper_lines.reuse();
+        (self.pending, self.nofail, self.gained) = (false, false, false);
     }
 
     fn add_user(&mut self, user: Option<&str>) {
-        if let Some(user) = user
-            && let Err(at) = self.users.binary_search_by(|u| u.as_str().cmp(user))
-            && self.users.len() < USERS_MAX
-        {
-            self.users.insert(at, user.to_owned());
+        if let Some(user) = user {
+            self.users.insert_sorted(user, USERS_MAX);
         }
     }
 
@@ -123,14 +90,16 @@ impl Session {
             (marks.helper, marks.gained) = (false, false);
         }
         if !marks.helper {
-            let mut all = std::mem::take(&mut self.helper_lines);
-            all.append(&mut self.lines);
-            if !marks.gained {
-                all.extend(lines.map(short));
+            if !self.helper_lines.is_empty() {
+                self.helper_lines.append(&self.lines);
+                std::mem::swap(&mut self.lines, &mut self.helper_lines);
+                self.helper_lines.clear();
             }
-            self.lines = all;
+            if !marks.gained {
+                lines.for_each(|line| self.lines.push(short(line)));
+            }
         } else if !marks.forget {
-            self.helper_lines.extend(lines.map(short));
+            lines.for_each(|line| self.helper_lines.push(short(line)));
         }
         self.lines.truncate(LINES_MAX);
         self.helper_lines.truncate(LINES_MAX);
@@ -138,66 +107,128 @@ impl Session {
 }
 
 /// A line as it is kept.
-pub(super) fn short(line: &str) -> String {
+fn short(line: &str) -> &str {
     let mut end = line.len().min(LINE_BYTES_MAX);
     while !line.is_char_boundary(end) {
         end -= 1;
     }
-    line.get(..end).unwrap_or_default().to_owned()
+    line.get(..end).unwrap_or_default()
 }
 
 /// All connections of one filter.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    young: HashMap<Box<str>, Session>,
-    old: HashMap<Box<str>, Session>,
+    all: Vec<Session>,
+    /// Places in `all` that are not in use. What ended last is readable until the next line.
+    free: Vec<usize>,
+    young: HashTable<usize>,
+    old: HashTable<usize>,
+    hasher: DefaultHashBuilder,
     /// Given up at the ceiling.
     pub(super) forgotten: u64,
 }
 
 impl Sessions {
-    /// Puts what a line says to what is known of connection `id`. The session is handed out; give
-    /// it back with [`Sessions::keep`] unless the line ends the connection.
+    /// A line that names no connection, as a connection of its own that has ended.
+    pub(super) fn alone(
+        &mut self,
+        values: &Values,
+        lines: &mut dyn Iterator<Item = &str>,
+    ) -> usize {
+        let at = self.blank();
+        if let Some(session) = self.all.get_mut(at) {
+            session.values.update(values);
+            lines.for_each(|line| session.lines.push(short(line)));
+        }
+        self.free.push(at);
+        at
+    }
+
+    /// Puts what a line says to what is known of connection `id`; its place is returned.
     pub(super) fn merge(
         &mut self,
         id: &str,
-        values: Values,
+        values: &Values,
         user: Option<&str>,
         marks: Marks,
         lines: &mut dyn Iterator<Item = &str>,
-    ) -> Session {
-        let known = self.young.remove(id).or_else(|| self.old.remove(id));
-        let mut session = match known {
-            Some(mut known) => {
-                known.merge(&values, user, marks);
-                known
-            }
-            None => {
-                let mut new = Session {
-                    values,
-                    nofail: marks.helper,
-                    gained: marks.gained,
-                    ..Session::default()
-                };
-                if !marks.forget {
-                    new.add_user(user);
-                }
-                new
-            }
+    ) -> usize {
+        let hash = self.hasher.hash_one(id);
+        let (at, known) = match self.find(hash, id, marks) {
+            Some(at) => (at, true),
+            None => (self.blank(), false),
         };
-        session.settle(marks, lines);
-        session
+        if !known && !marks.forget && id.len() <= ID_MAX {
+            self.keep(hash, at);
+        } else if marks.forget || !known {
+            self.free.push(at);
+        }
+        if let Some(session) = self.all.get_mut(at) {
+            if known {
+                session.merge(values, user, marks);
+            } else {
+                session.id.push_str(id);
+                session.values.update(values);
+                (session.nofail, session.gained) = (marks.helper, marks.gained);
+                session.add_user(user.filter(|_| !marks.forget));
+            }
+            session.settle(marks, lines);
+        }
+        at
     }
 
-    pub(super) fn keep(&mut self, id: &str, session: Session) {
-        if id.len() > ID_MAX {
-            return;
+    /// Finds the connection; one that is heard of again is young again, one that ends is taken out.
+    fn find(&mut self, hash: u64, id: &str, marks: Marks) -> Option<usize> {
+        let Self {
+            all, young, old, ..
+        } = self;
+        let is = |at: &usize| all.get(*at).is_some_and(|session| session.id == id);
+        if !marks.forget
+            && let Some(at) = young.find(hash, is)
+        {
+            return Some(*at);
         }
+        let found = match young.find_entry(hash, is) {
+            Ok(found) => found.remove().0,
+            Err(_) => old.find_entry(hash, is).ok()?.remove().0,
+        };
+        if !marks.forget {
+            self.keep(hash, found);
+        }
+        Some(found)
+    }
+
+    fn keep(&mut self, hash: u64, at: usize) {
         if self.young.len() >= SESSIONS_MAX / 2 {
             self.forgotten += self.old.len() as u64;
-            self.old = std::mem::take(&mut self.young);
+            self.free.extend(self.old.drain());
+            std::mem::swap(&mut self.old, &mut self.young);
         }
-        self.young.insert(id.into(), session);
+        let Self {
+            all, young, hasher, ..
+        } = self;
+        young.insert_unique(hash, at, |at| {
+            hasher.hash_one(all.get(*at).map_or("", |session| &*session.id))
+        });
+    }
+
+    fn blank(&mut self) -> usize {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.all.push(Session::default());
+            self.all.len() - 1
+        });
+        if let Some(session) = self.all.get_mut(at) {
+            session.reuse();
+        }
+        at
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&Session> {
+        self.all.get(at)
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Session> {
+        self.all.get_mut(at)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -9,12 +9,12 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
-use fail2ban::{Files, Increment, Jail as Config, jail_names, read_jail};
+use fail2ban::{Files, Increment, Jail as Config, enabled_jails, read_jail};
 use jiff::tz::{Offset, TimeZone};
 use model::{Diagnostic, Prefix, Severity, SourceInfo, Timestamp};
 use serde_json::{Value, json};
 
-use super::filter::{CompiledFilter, Counts, Dated, Failure, Verdict};
+use super::filter::{CompiledFilter, Counts, Dated, Judged, Told, USER, Who};
 use crate::{engine::RuleFile, rules::RuleKind};
 
 /// Jails of one set of rules.
@@ -44,7 +44,11 @@ pub(crate) struct Jail {
 pub(crate) struct Caught {
     pub(crate) jail: usize,
     pub(crate) address: IpAddr,
-    pub(crate) failure: Box<Failure>,
+    pub(crate) time: Timestamp,
+    /// The last name it failed as, or nothing.
+    pub(crate) user: String,
+    /// All lines of the failure if it has more than one.
+    pub(crate) lines: String,
 }
 
 /// All jails.
@@ -140,26 +144,23 @@ impl Jails {
             let Some(jail) = self.jails.get_mut(*number) else {
                 continue;
             };
-            let verdict = jail.filter.take(&text, Dated::InLine, now, &jail.zone);
-            let Verdict::Failed(failure) = verdict else {
+            let judged = jail.filter.examine(&text, Dated::InLine, now, &jail.zone);
+            let Judged::Failed(told) = judged else {
                 continue;
             };
-            let Ok(address) = failure.id.parse::<IpAddr>() else {
-                self.counts.nameless += 1;
-                continue;
-            };
-            let address = address.to_canonical();
-            if jail.ignore.iter().any(|own| own.contains(address)) {
-                self.counts.ignored += 1;
-                continue;
+            match jail.catch(*number, told) {
+                Ok(one) => caught.push(one),
+                Err(Missed::Nameless) => self.counts.nameless += 1,
+                Err(Missed::Ignored) => self.counts.ignored += 1,
             }
-            caught.push(Caught {
-                jail: *number,
-                address,
-                failure,
-            });
         }
     }
+}
+
+/// Why a failure does not count.
+enum Missed {
+    Nameless,
+    Ignored,
 }
 
 impl Jail {
@@ -169,6 +170,32 @@ impl Jail {
             || kind.strip_prefix("fail2ban/") == Some(&self.name)
             || (self.journal && source.module == "journalctl")
             || self.paths.iter().any(|path| fits(path, &source.name))
+    }
+
+    fn catch(&self, number: usize, told: Told) -> Result<Caught, Missed> {
+        let session = self.filter.session(told).ok_or(Missed::Nameless)?;
+        let address = session
+            .who()
+            .and_then(Who::address)
+            .ok_or(Missed::Nameless)?
+            .to_canonical();
+        if self.ignore.iter().any(|own| own.contains(address)) {
+            return Err(Missed::Ignored);
+        }
+        let mut lines = String::new();
+        if session.lines.len() > 1 {
+            for (number, line) in session.lines.iter().enumerate() {
+                lines.push_str(if number == 0 { "" } else { "\n" });
+                lines.push_str(line);
+            }
+        }
+        Ok(Caught {
+            jail: number,
+            address,
+            time: told.time,
+            user: session.values.get(USER).unwrap_or_default().to_owned(),
+            lines,
+        })
     }
 }
 
@@ -230,7 +257,8 @@ pub(crate) fn load(files: &[RuleFile], found: &mut Vec<Diagnostic>) -> (Jails, V
                 fix: "correct it, or set `enabled = false` for this jail".to_owned(),
             });
         };
-        let names = match jail_names(files) {
+        // Jails that are not enabled may lack what they need.
+        let names = match enabled_jails(files) {
             Ok(names) => names,
             Err(error) => {
                 report(error.to_string());
@@ -243,10 +271,6 @@ pub(crate) fn load(files: &[RuleFile], found: &mut Vec<Diagnostic>) -> (Jails, V
                     "more than {JAILS_MAX} jails; the rest does not run"
                 ));
                 break;
-            }
-            // Jails that are not enabled may lack what they need.
-            if !fail2ban::is_enabled(files, &name) {
-                continue;
             }
             match read_jail(files, &name)
                 .map_err(|e| e.to_string())

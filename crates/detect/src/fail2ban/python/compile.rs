@@ -1,7 +1,11 @@
 //! A pattern's tree as a program for the walk.
 
+use memchr::memmem::Finder;
+
 use super::{
     PatternError,
+    hints::{self, Follow, Tables},
+    needs,
     set::Set,
     tree::{Assert, Node, Taste, Toward, Tree, Wanted},
 };
@@ -16,6 +20,12 @@ pub(super) type Bytes = [bool; 256];
 pub(super) struct Program {
     pub(super) ops: Vec<Op>,
     pub(super) sets: Vec<ByteSet>,
+    pub(super) tables: Tables,
+    /// What each match begins with, and what stands somewhere in it.
+    pub(super) head: Box<[u8]>,
+    pub(super) need: Option<Finder<'static>>,
+    /// What first ways of splits need.
+    pub(super) needs: Vec<Finder<'static>>,
     groups: usize,
     registers: usize,
     pub(super) anchor: Anchor,
@@ -49,14 +59,8 @@ pub(super) enum Anchor {
 pub(super) struct ByteSet {
     pub(super) bytes: Box<Bytes>,
     pub(super) set: Set,
-}
-
-/// What must follow a run, so that places where it does not are passed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Anything,
-    Byte(u8),
-    OneOf(u32),
+    /// It has every character but this one.
+    pub(super) all_but: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -69,12 +73,19 @@ pub(super) enum Op {
         min: u32,
         max: u32,
         taste: Taste,
-        next: Next,
+        follow: Follow,
         /// What follows cannot begin within the run: it never gives back.
         keeps: bool,
     },
     /// The first is preferred.
-    Split(u32, u32),
+    Split {
+        first: u32,
+        second: u32,
+        /// The table that says where it leads.
+        ways: Option<u32>,
+        /// What must still come if the first is taken.
+        need: Option<u32>,
+    },
     Jump(u32),
     Save(u32),
     Assert(Assert),
@@ -111,14 +122,24 @@ pub(super) fn compile(tree: &Tree) -> Result<Program, PatternError> {
     };
     compiler.node(&Node::Group(0, Box::new(tree.root.clone())))?;
     compiler.push(Op::Match)?;
-    compiler.hint();
+    let tables = hints::give(&mut compiler.ops, &compiler.sets);
+    let (need, ways) = needs::needs(&compiler.ops);
+    for (number, (at, _)) in (0..).zip(&ways) {
+        if let Some(Op::Split { need, .. }) = compiler.ops.get_mut(*at) {
+            *need = Some(number);
+        }
+    }
     let (first, may_be_empty) = first(&tree.root);
     Ok(Program {
-        ops: compiler.ops,
         sets: compiler.sets,
+        tables,
+        head: head(&compiler.ops),
+        need,
+        needs: ways.into_iter().map(|(_, text)| text).collect(),
         groups: tree.groups,
         registers: compiler.registers,
         anchor: anchor(&tree.root),
+        ops: compiler.ops,
         first: (!may_be_empty).then(|| Box::new(first)),
     })
 }
@@ -148,7 +169,7 @@ impl Compiler {
     /// Sets the place that an op pushed earlier goes to.
     fn patch(&mut self, at: usize, to: u32) {
         if let Some(
-            Op::Split(_, place)
+            Op::Split { second: place, .. }
             | Op::Jump(place)
             | Op::Look { after: place, .. }
             | Op::Atomic { after: place }
@@ -167,6 +188,7 @@ impl Compiler {
         self.sets.push(ByteSet {
             bytes: Box::new(bytes_of(set)),
             set: set.clone(),
+            all_but: set.all_but(),
         });
         number(self.sets.len() - 1)
     }
@@ -275,7 +297,7 @@ impl Compiler {
                 self.node(node)?;
                 break;
             }
-            let split = self.push(Op::Split(self.here() + 1, 0))?;
+            let split = self.split(Taste::Greedy)?;
             self.node(node)?;
             jumps.push(self.push(Op::Jump(0))?);
             self.patch(split, self.here());
@@ -294,7 +316,7 @@ impl Compiler {
                 min,
                 max: max.unwrap_or(u32::MAX),
                 taste,
-                next: Next::Anything,
+                follow: Follow::Anything,
                 keeps: false,
             })?;
             return Ok(());
@@ -343,77 +365,46 @@ impl Compiler {
     /// Enters a repetition, or not.
     fn split(&mut self, taste: Taste) -> Result<usize, PatternError> {
         let inside = self.here() + 1;
-        self.push(match taste {
-            Taste::Greedy => Op::Split(inside, 0),
-            Taste::Lazy => Op::Split(0, inside),
+        let (first, second) = match taste {
+            Taste::Greedy => (inside, 0),
+            Taste::Lazy => (0, inside),
+        };
+        self.push(Op::Split {
+            first,
+            second,
+            ways: None,
+            need: None,
         })
     }
 
     /// Lets the split of a repetition go on here.
     fn leave(&mut self, split: usize, taste: Taste) {
         let here = self.here();
-        if let Some(Op::Split(first, second)) = self.ops.get_mut(split) {
+        if let Some(Op::Split { first, second, .. }) = self.ops.get_mut(split) {
             match taste {
                 Taste::Greedy => *second = here,
                 Taste::Lazy => *first = here,
             }
         }
     }
-
-    /// Tells each run what must follow it.
-    fn hint(&mut self) {
-        for at in 0..self.ops.len() {
-            let Some(Op::Run { set, .. }) = self.ops.get(at) else {
-                continue;
-            };
-            let (set, next) = (*set, self.after(at + 1));
-            let disjoint = self.are_disjoint(set, next);
-            if let Some(Op::Run {
-                next: hint, keeps, ..
-            }) = self.ops.get_mut(at)
-            {
-                *hint = next;
-                *keeps = disjoint;
-            }
-        }
-    }
-
-    fn after(&self, mut at: usize) -> Next {
-        for _ in 0..64 {
-            match self.ops.get(at) {
-                Some(Op::Save(_)) => at += 1,
-                Some(Op::Jump(to)) => at = *to as usize,
-                Some(Op::Byte(byte)) => return Next::Byte(*byte),
-                Some(Op::Text(text)) => {
-                    return text.first().map_or(Next::Anything, |b| Next::Byte(*b));
-                }
-                Some(Op::One(set)) => return Next::OneOf(*set),
-                Some(Op::Run { set, min, .. }) if *min > 0 => return Next::OneOf(*set),
-                _ => break,
-            }
-        }
-        Next::Anything
-    }
-
-    fn are_disjoint(&self, set: u32, next: Next) -> bool {
-        let Some(run) = self.sets.get(set as usize) else {
-            return false;
-        };
-        match next {
-            Next::Anything => false,
-            Next::Byte(byte) => !run.bytes.get(usize::from(byte)).copied().unwrap_or(true),
-            Next::OneOf(other) => self.sets.get(other as usize).is_some_and(|other| {
-                run.bytes
-                    .iter()
-                    .zip(other.bytes.iter())
-                    .all(|(a, b)| !(*a && *b))
-            }),
-        }
-    }
 }
 
 fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The text that a match begins with.
+fn head(ops: &[Op]) -> Box<[u8]> {
+    let mut head = Vec::new();
+    for op in ops {
+        match op {
+            Op::Save(_) | Op::Assert(Assert::LineStart | Assert::TextStart) => {}
+            Op::Byte(byte) => head.push(*byte),
+            Op::Text(text) => head.extend_from_slice(text),
+            _ => break,
+        }
+    }
+    head.into()
 }
 
 fn bytes_of(set: &Set) -> Bytes {

@@ -6,7 +6,8 @@
 
 use super::{
     Search,
-    compile::{Anchor, ByteSet, Next, Op, Program},
+    compile::{Anchor, ByteSet, Op, Program},
+    hints::{BOTH, CLOSED, Follow},
     set::is_word,
     tree::{Assert, Taste, Toward, Wanted},
 };
@@ -106,6 +107,19 @@ impl Machine {
 
     fn search(&mut self, program: &Program, text: &str) -> Walked {
         let bytes = text.as_bytes();
+        if !program.head.is_empty()
+            && program.anchor == Anchor::Line
+            && !bytes.starts_with(&program.head)
+            && memchr::memchr(b'\n', bytes).is_none_or(|end| end + 1 == bytes.len())
+        {
+            return Walked::NoMatch;
+        }
+        if let Some(need) = &program.need {
+            self.spend(bytes.len() / BYTES_A_STEP);
+            if need.find(bytes).is_none() {
+                return Walked::NoMatch;
+            }
+        }
         let mut start = 0;
         loop {
             if let Some(first) = &program.first {
@@ -138,6 +152,7 @@ impl Machine {
                 program,
                 text,
                 bytes,
+                nested: false,
             };
             match run.from(0, start) {
                 (Walked::NoMatch, _) => {}
@@ -198,95 +213,154 @@ struct Run<'a> {
     program: &'a Program,
     text: &'a str,
     bytes: &'a [u8],
+    /// Within a look-around or a group that matches on its own.
+    nested: bool,
+}
+
+/// What a step came to.
+enum Stepped {
+    /// The op after it is next.
+    On(usize),
+    To(u32, usize),
+    Fails,
+    OutOfBudget,
 }
 
 impl Run<'_> {
     /// Walks from an op and a place to the next `Match`; its place is the second value.
     // Recursion (look-arounds) is as deep as groups nest.
     fn from(&mut self, op: usize, place: usize) -> (Walked, usize) {
+        let program = self.program;
         let base = self.machine.stack.len();
         let (mut op, mut place) = (op, place);
         loop {
-            if self.machine.budget == 0 || self.machine.stack.len() > STACK_MAX {
+            if self.machine.budget == 0 {
                 return (Walked::Unknown, place);
             }
             self.machine.budget -= 1;
-            let Some(step) = self.program.ops.get(op) else {
+            let Some(step) = program.ops.get(op) else {
                 return (Walked::NoMatch, place);
             };
-            if matches!(step, Op::Match) {
-                return (Walked::Match, place);
-            }
-            let next = match self.step(step, op, place) {
-                Ok(next) => next.or_else(|| self.come_back(base)),
-                Err(OutOfBudget) => return (Walked::Unknown, place),
-            };
-            match next {
-                Some((next_op, next_place)) => (op, place) = (next_op, next_place),
-                None => return (Walked::NoMatch, place),
+            match self.step(step, op, place) {
+                Stepped::On(next) => (op, place) = (op + 1, next),
+                Stepped::To(next_op, next) => (op, place) = (next_op as usize, next),
+                Stepped::Fails if matches!(step, Op::Match) => return (Walked::Match, place),
+                Stepped::Fails => match self.come_back(base) {
+                    Some(back) => (op, place) = back,
+                    None => return (Walked::NoMatch, place),
+                },
+                Stepped::OutOfBudget => return (Walked::Unknown, place),
             }
         }
     }
 
-    fn step(&mut self, step: &Op, op: usize, place: usize) -> Result<Option<Spot>, OutOfBudget> {
-        let on = |place: usize| Some((op + 1, place));
-        Ok(match step {
-            Op::Byte(byte) => match self.bytes.get(place) {
-                Some(b) if b == byte => on(place + 1),
-                _ => None,
+    #[inline(always)]
+    fn step(&mut self, step: &Op, op: usize, place: usize) -> Stepped {
+        let on = |place: Option<usize>| place.map_or(Stepped::Fails, Stepped::On);
+        match step {
+            Op::Byte(byte) if self.bytes.get(place) == Some(byte) => Stepped::On(place + 1),
+            Op::Text(text) if self.stands(text, place) => Stepped::On(place + text.len()),
+            Op::Byte(_) | Op::Text(_) | Op::Match => Stepped::Fails,
+            Op::One(set) => on(self.one(*set, place)),
+            Op::Run { .. } => match self.run(step, op, place) {
+                Some((op, place)) => Stepped::To(op, place),
+                None => Stepped::Fails,
             },
-            Op::Text(text) => match self.bytes.get(place..) {
-                Some(rest) if rest.starts_with(text) => on(place + text.len()),
-                _ => None,
-            },
-            Op::One(set) => self.one(*set, place).and_then(on),
-            Op::Run { .. } => self.run(step, op, place),
-            Op::Split(first, second) => {
-                self.push(Back::Step(*second, place));
-                Some((*first as usize, place))
-            }
-            Op::Jump(to) => Some((*to as usize, place)),
+            Op::Split {
+                first,
+                second,
+                ways,
+                need,
+            } => self.choose((*first, *second), *ways, *need, place),
+            Op::Jump(to) => Stepped::To(*to, place),
             Op::Save(slot) | Op::Mark(slot) => {
                 self.save(*slot, place);
-                on(place)
+                Stepped::On(place)
             }
-            Op::Assert(assert) => self.holds(*assert, place).then_some((op + 1, place)),
+            Op::Assert(assert) => on(self.holds(*assert, place).then_some(place)),
             Op::Look {
                 after,
                 toward,
                 wanted,
-            } => self
-                .look(op, place, *toward, *wanted)?
-                .then_some((*after as usize, place)),
-            Op::Atomic { after } => self.alone(op, place)?.map(|end| (*after as usize, end)),
-            Op::BackReference(group) => self.same_again(*group, place).and_then(on),
+            } => match self.look(op, place, *toward, *wanted) {
+                Ok(true) => Stepped::To(*after, place),
+                Ok(false) => Stepped::Fails,
+                Err(OutOfBudget) => Stepped::OutOfBudget,
+            },
+            Op::Atomic { after } => match self.alone(op, place) {
+                Ok(Some(end)) => Stepped::To(*after, end),
+                Ok(None) => Stepped::Fails,
+                Err(OutOfBudget) => Stepped::OutOfBudget,
+            },
+            Op::BackReference(group) => on(self.same_again(*group, place)),
             Op::Conditional { group, no } => {
-                let end = self.machine.slots.get(*group as usize * 2 + 1);
-                match end {
-                    Some(end) if *end != UNSET => on(place),
-                    _ => Some((*no as usize, place)),
+                match self.machine.slots.get(*group as usize * 2 + 1) {
+                    Some(end) if *end != UNSET => Stepped::On(place),
+                    _ => Stepped::To(*no, place),
                 }
             }
             Op::Moved { register, exit } => {
-                let marked = self.machine.slots.get(*register as usize);
-                if marked == Some(&place) {
-                    Some((*exit as usize, place))
+                if self.machine.slots.get(*register as usize) == Some(&place) {
+                    Stepped::To(*exit, place)
                 } else {
-                    on(place)
+                    Stepped::On(place)
                 }
             }
-            Op::Match => None,
-        })
+        }
     }
 
+    fn stands(&self, text: &[u8], place: usize) -> bool {
+        let here = self.bytes.get(place..).unwrap_or_default();
+        here.first() == text.first() && here.starts_with(text)
+    }
+
+    /// Takes the way that the next byte leaves open, and where that is both the first for now.
+    #[inline(always)]
+    fn choose(
+        &mut self,
+        split: (u32, u32),
+        ways: Option<u32>,
+        need: Option<u32>,
+        place: usize,
+    ) -> Stepped {
+        let next = self.bytes.get(place);
+        match ways.map_or(BOTH, |ways| self.program.tables.way(ways, next)) {
+            CLOSED => Stepped::Fails,
+            BOTH => {
+                let (first, second) = split;
+                if need.is_some_and(|need| !self.is_ahead(need, place)) {
+                    return Stepped::To(second, place);
+                }
+                self.push(Back::Step(second, place));
+                Stepped::To(first, place)
+            }
+            to => Stepped::To(to.into(), place),
+        }
+    }
+
+    /// Whether this need's text stands anywhere from the place on.
+    fn is_ahead(&mut self, need: u32, place: usize) -> bool {
+        let rest = self.bytes.get(place..).unwrap_or_default();
+        self.machine.spend(rest.len() / BYTES_A_STEP);
+        let text = self.program.needs.get(need as usize);
+        text.is_none_or(|text| text.find(rest).is_some())
+    }
+
+    #[inline]
     fn push(&mut self, back: Back) {
+        if self.machine.stack.len() >= STACK_MAX {
+            self.machine.budget = 0;
+        }
         self.machine.stack.push(back);
     }
 
     fn save(&mut self, slot: u32, place: usize) {
         if let Some(held) = self.machine.slots.get_mut(slot as usize) {
             let old = std::mem::replace(held, place);
-            self.machine.stack.push(Back::Slot(slot, old));
+            // Where there is nothing to come back to, nothing is undone.
+            if self.nested || !self.machine.stack.is_empty() {
+                self.push(Back::Slot(slot, old));
+            }
         }
     }
 
@@ -301,17 +375,18 @@ impl Run<'_> {
                     }
                 }
                 Back::Less { op, low, at } => {
-                    let Some(Op::Run { next, .. }) = self.program.ops.get(op as usize) else {
+                    let Some(Op::Run { follow, .. }) = self.program.ops.get(op as usize) else {
                         continue;
                     };
                     let before = self.previous(at);
-                    if let Some(spot) = self.give_back(op, low, before, *next) {
-                        return Some(spot);
+                    if let Some(place) = self.give_back(op, low, before, *follow) {
+                        let (op, place) = self.behind(op, *follow, place);
+                        return Some((op as usize, place));
                     }
                 }
                 Back::More { op, taken, at } => {
-                    if let Some(spot) = self.take_more(op, taken, at) {
-                        return Some(spot);
+                    if let Some(place) = self.take_more(op, taken, at) {
+                        return Some((op as usize + 1, place));
                     }
                 }
             }
@@ -324,6 +399,7 @@ impl Run<'_> {
     }
 
     /// The place behind one character of the set.
+    #[inline]
     fn one(&self, set: u32, place: usize) -> Option<usize> {
         let byte = *self.bytes.get(place)?;
         let set = self.set(set)?;
@@ -335,13 +411,15 @@ impl Run<'_> {
         set.set.has(c).then_some(place + c.len_utf8())
     }
 
-    fn run(&mut self, step: &Op, op: usize, place: usize) -> Option<Spot> {
+    /// Where it goes on behind the run.
+    #[inline]
+    fn run(&mut self, step: &Op, op: usize, place: usize) -> Option<(u32, usize)> {
         let Op::Run {
             set,
             min,
             max,
             taste,
-            next,
+            follow,
             keeps,
         } = step
         else {
@@ -354,10 +432,20 @@ impl Run<'_> {
         };
         let (low, at) = self.span(*set, place, *min, most)?;
         self.machine.spend((at - place) / BYTES_A_STEP);
-        match taste {
-            Taste::Greedy if *keeps => self.follows(*next, at).then_some((op + 1, at)),
-            Taste::Greedy => self.give_back(number, low, at, *next),
+        let end = match taste {
+            Taste::Greedy if *keeps => self.follows(*follow, at).then_some(at),
+            Taste::Greedy => self.give_back(number, low, at, *follow),
             Taste::Lazy => self.lazily(number, *min, at),
+        };
+        Some(self.behind(number, *follow, end?))
+    }
+
+    /// What follows the run was looked at already: where it is the next op, that is done.
+    fn behind(&self, op: u32, follow: Follow, place: usize) -> (u32, usize) {
+        match (follow, self.program.ops.get(op as usize + 1)) {
+            (Follow::Byte(_), Some(Op::Byte(_))) => (op + 2, place + 1),
+            (Follow::Text(_), Some(Op::Text(text))) => (op + 2, place + text.len()),
+            _ => (op + 1, place),
         }
     }
 
@@ -365,6 +453,15 @@ impl Run<'_> {
     /// and behind all.
     fn span(&self, set: u32, place: usize, min: u32, max: u32) -> Option<(usize, usize)> {
         let members = self.set(set)?;
+        if let (Some(stop), 0 | 1, u32::MAX) = (members.all_but, min, max) {
+            let rest = self.bytes.get(place..)?;
+            let end = place + memchr::memchr(stop, rest).unwrap_or(rest.len());
+            return match min {
+                0 => Some((place, end)),
+                _ if end > place => Some((self.next(place), end)),
+                _ => None,
+            };
+        }
         let mut at = place;
         let mut low = place;
         let mut taken = 0;
@@ -372,15 +469,11 @@ impl Run<'_> {
             let Some(byte) = self.bytes.get(at) else {
                 break;
             };
+            let is_in = members.bytes.get(usize::from(*byte)).copied();
+            if !is_in.unwrap_or(false) {
+                break;
+            }
             if *byte < 128 {
-                if !members
-                    .bytes
-                    .get(usize::from(*byte))
-                    .copied()
-                    .unwrap_or(false)
-                {
-                    break;
-                }
                 at += 1;
             } else {
                 let Some(next) = self.one(set, at) else {
@@ -397,48 +490,120 @@ impl Run<'_> {
     }
 
     /// The longest the run can be, from `at` down to `low`, so that what follows can begin.
-    fn give_back(&mut self, op: u32, low: usize, at: usize, next: Next) -> Option<Spot> {
-        let mut at = at;
-        let from = at;
-        while at >= low {
-            if self.follows(next, at) {
-                self.machine.spend((from - at) / BYTES_A_STEP);
-                if at > low {
-                    self.push(Back::Less { op, low, at });
+    fn give_back(&mut self, op: u32, low: usize, at: usize, follow: Follow) -> Option<usize> {
+        let found = match follow {
+            Follow::Byte(byte) => self.last(byte, low, at, |_| true),
+            Follow::Text(of) => match self.program.ops.get(of as usize) {
+                Some(Op::Text(text)) => {
+                    let first = *text.first()?;
+                    self.last(first, low, at, |place| self.stands(text, place))
                 }
-                return Some((op as usize + 1, at));
+                _ => None,
+            },
+            Follow::Anything | Follow::OneOf(_) => {
+                let mut place = at;
+                loop {
+                    if self.follows(follow, place) {
+                        break Some(place);
+                    }
+                    if place <= low {
+                        break None;
+                    }
+                    place = self.previous(place);
+                }
             }
-            if at == low {
-                break;
-            }
-            at = self.previous(at);
+        };
+        let to = found.unwrap_or(low);
+        self.machine.spend(at.saturating_sub(to) / BYTES_A_STEP);
+        let place = found?;
+        if place > low {
+            self.push(Back::Less { op, low, at: place });
         }
-        self.machine.spend(from.saturating_sub(low) / BYTES_A_STEP);
-        None
+        Some(place)
+    }
+
+    /// The last place from `low` to `high` where this byte stands and more fits.
+    fn last(
+        &self,
+        byte: u8,
+        low: usize,
+        high: usize,
+        fits: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let end = self.bytes.len().min(high + 1);
+        let mut range = self.bytes.get(low..end)?;
+        loop {
+            let at = memchr::memrchr(byte, range)?;
+            if fits(low + at) {
+                return Some(low + at);
+            }
+            range = range.get(..at)?;
+        }
     }
 
     /// The shortest the run can be, from `at` on, so that what follows can begin.
-    fn lazily(&mut self, op: u32, taken: u32, at: usize) -> Option<Spot> {
-        let Some(Op::Run { set, max, next, .. }) = self.program.ops.get(op as usize) else {
+    fn lazily(&mut self, op: u32, taken: u32, at: usize) -> Option<usize> {
+        let Some(Op::Run {
+            set, max, follow, ..
+        }) = self.program.ops.get(op as usize)
+        else {
             return None;
         };
         let (mut taken, from, mut at) = (taken, at, at);
-        while !self.follows(*next, at) {
-            if taken >= *max {
-                return None;
-            }
-            at = self.one(*set, at)?;
-            taken += 1;
-            if at % BYTES_A_STEP == 0 {
-                self.machine.spend(1);
+        let stop = self.set(*set).and_then(|set| set.all_but);
+        if let (Some(stop), u32::MAX, Some(begin)) = (stop, *max, self.begin(*follow)) {
+            at = self.first_where(*follow, (begin, stop), at)?;
+        } else {
+            while !self.follows(*follow, at) {
+                if taken >= *max {
+                    return None;
+                }
+                at = self.one(*set, at)?;
+                taken += 1;
+                if at % BYTES_A_STEP == 0 {
+                    self.machine.spend(1);
+                }
             }
         }
         self.machine.spend((at - from) / BYTES_A_STEP);
         self.push(Back::More { op, taken, at });
-        Some((op as usize + 1, at))
+        Some(at)
     }
 
-    fn take_more(&mut self, op: u32, taken: u32, at: usize) -> Option<Spot> {
+    /// The byte that what follows begins with.
+    fn begin(&self, follow: Follow) -> Option<u8> {
+        match follow {
+            Follow::Byte(byte) => Some(byte),
+            Follow::Text(op) => match self.program.ops.get(op as usize) {
+                Some(Op::Text(text)) => text.first().copied(),
+                _ => None,
+            },
+            Follow::Anything | Follow::OneOf(_) => None,
+        }
+    }
+
+    /// The first place from `at` on where what follows stands, unless `stop` comes before it.
+    fn first_where(&mut self, follow: Follow, (begin, stop): (u8, u8), at: usize) -> Option<usize> {
+        let mut from = at;
+        let end = loop {
+            let rest = self.bytes.get(from..)?;
+            let Some(skipped) = memchr::memchr2(begin, stop, rest) else {
+                break self.bytes.len();
+            };
+            let place = from + skipped;
+            if self.follows(follow, place) {
+                return Some(place);
+            }
+            if self.bytes.get(place) == Some(&stop) {
+                break place;
+            }
+            from = place + 1;
+        };
+        self.machine.spend((end - at) / BYTES_A_STEP);
+        None
+    }
+
+    fn take_more(&mut self, op: u32, taken: u32, at: usize) -> Option<usize> {
         let Some(Op::Run { set, max, .. }) = self.program.ops.get(op as usize) else {
             return None;
         };
@@ -449,17 +614,26 @@ impl Run<'_> {
         self.lazily(op, taken + 1, at)
     }
 
-    fn follows(&self, next: Next, at: usize) -> bool {
-        match next {
-            Next::Anything => true,
-            Next::Byte(byte) => self.bytes.get(at) == Some(&byte),
-            Next::OneOf(set) => match (self.bytes.get(at), self.set(set)) {
-                (Some(byte), Some(set)) => {
-                    set.bytes.get(usize::from(*byte)).copied().unwrap_or(true)
-                }
-                _ => false,
+    #[inline]
+    fn follows(&self, follow: Follow, at: usize) -> bool {
+        match follow {
+            Follow::Anything => true,
+            Follow::Byte(byte) => self.bytes.get(at) == Some(&byte),
+            Follow::Text(op) => match self.program.ops.get(op as usize) {
+                Some(Op::Text(text)) => self.stands(text, at),
+                _ => true,
             },
+            Follow::OneOf(table) => self.program.tables.follows(table, self.bytes.get(at)),
         }
+    }
+
+    /// The place one character on.
+    fn next(&self, at: usize) -> usize {
+        let mut at = at + 1;
+        while self.bytes.get(at).is_some_and(|b| b & 0xC0 == 0x80) {
+            at += 1;
+        }
+        at
     }
 
     /// The place one character before.
@@ -514,7 +688,7 @@ impl Run<'_> {
             Wanted::Match => Ok(self.alone(op, start)?.is_some()),
             Wanted::NoMatch => {
                 let base = self.machine.stack.len();
-                let (walked, _) = self.from(op + 1, start);
+                let (walked, _) = self.within(op + 1, start);
                 // Whatever it took hold of is let go of.
                 while self.machine.stack.len() > base {
                     if let Some(Back::Slot(slot, old)) = self.machine.stack.pop()
@@ -531,10 +705,17 @@ impl Run<'_> {
         }
     }
 
+    fn within(&mut self, op: usize, place: usize) -> (Walked, usize) {
+        let outer = std::mem::replace(&mut self.nested, true);
+        let walked = self.from(op, place);
+        self.nested = outer;
+        walked
+    }
+
     /// Matches the body behind the op on its own; its other ways are given up, its groups kept.
     fn alone(&mut self, op: usize, place: usize) -> Result<Option<usize>, OutOfBudget> {
         let base = self.machine.stack.len();
-        match self.from(op + 1, place) {
+        match self.within(op + 1, place) {
             (Walked::Unknown, _) => Err(OutOfBudget),
             (Walked::NoMatch, _) => Ok(None),
             (Walked::Match, end) => {

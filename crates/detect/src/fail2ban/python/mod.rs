@@ -8,8 +8,10 @@
 //! and is counted.
 
 mod compile;
+mod hints;
 mod linear;
 mod machine;
+mod needs;
 mod parse;
 mod set;
 mod tree;

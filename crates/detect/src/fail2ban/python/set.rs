@@ -91,6 +91,14 @@ impl Set {
         }
     }
 
+    /// The one character that is not in it, if all others are.
+    pub(super) fn all_but(&self) -> Option<u8> {
+        let within = |item: &Item| matches!(item, Item::Range(_, high) if high.is_ascii());
+        let others = self.negated_beyond && self.beyond.iter().all(within);
+        let code = u8::try_from((!self.ascii).trailing_zeros()).ok()?;
+        (others && self.ascii.count_zeros() == 1).then_some(code)
+    }
+
     /// Whether a character beyond ASCII may be in it.
     pub(super) fn reaches_beyond(&self) -> bool {
         self.negated_beyond

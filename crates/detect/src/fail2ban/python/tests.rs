@@ -1,4 +1,6 @@
-use super::*;
+use proptest::prelude::*;
+
+use super::{compile::Op, hints::Follow, *};
 
 fn groups(pattern: &str, text: &str) -> Option<Vec<Option<String>>> {
     let pattern = Pattern::new(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
@@ -174,6 +176,98 @@ proptest::proptest! {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The pattern without what the walk is told of the way ahead.
+fn unhinted(source: &str) -> Pattern {
+    let mut pattern = Pattern::new(source).unwrap_or_else(|e| panic!("{source}: {e}"));
+    for op in &mut pattern.program.ops {
+        match op {
+            Op::Split { ways, need, .. } => (*ways, *need) = (None, None),
+            Op::Run { follow, keeps, .. } => (*follow, *keeps) = (Follow::Anything, false),
+            _ => {}
+        }
+    }
+    pattern.program.need = None;
+    pattern.program.head = Box::default();
+    for set in &mut pattern.program.sets {
+        set.all_but = None;
+    }
+    pattern
+}
+
+fn outcome(pattern: &Pattern, text: &str) -> Option<Vec<Option<(usize, usize)>>> {
+    let mut machine = Machine::default();
+    machine.begin_line(u32::MAX);
+    let found = pattern.search(text, &mut machine) == Search::Found;
+    found.then(|| (0..pattern.tree.groups).map(|g| machine.span(g)).collect())
+}
+
+fn patterns() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        proptest::sample::select(vec![
+            "a",
+            "b",
+            "ab",
+            "a b",
+            " ",
+            "é",
+            "aé",
+            ".",
+            "[ab]",
+            "[^a]",
+            "[^é]",
+            r"\S",
+            r"\s",
+            r"\d",
+            r"\w",
+            "^",
+            "$",
+            r"\b",
+            r"\B",
+            r"\A",
+            r"\Z",
+            r"\n",
+            r"\1",
+            "(?(1)a|b)",
+            "",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let times = proptest::sample::select(vec![
+            "*", "+", "?", "*?", "+?", "??", "{1,2}", "{2}", "{2,}", "{0,2}?", "*+",
+        ]);
+        let around = proptest::sample::select(vec!["(", "(?:", "(?=", "(?!", "(?>"]);
+        prop_oneof![
+            4 => proptest::collection::vec(inner.clone(), 2..5).prop_map(|all| all.concat()),
+            2 => proptest::collection::vec(inner.clone(), 2..4)
+                .prop_map(|all| format!("(?:{})", all.join("|"))),
+            3 => (inner.clone(), times).prop_map(|(one, times)| format!("(?:{one}){times}")),
+            2 => (
+                proptest::sample::select(vec![".", "[^a]", r"\S", "[ab]", r"\w", "a"]),
+                proptest::sample::select(vec!["*", "+", "*?", "+?", "?", "{1,3}"]),
+            )
+                .prop_map(|(set, times)| format!("{set}{times}")),
+            2 => (around, inner).prop_map(|(open, one)| format!("{open}{one})")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn hints_change_no_answer(
+        body in patterns(),
+        texts in proptest::collection::vec("[ab é1\n]{0,14}", 1..8),
+    ) {
+        let source = format!("(a|b)?{body}");
+        prop_assume!(Pattern::new(&source).is_ok());
+        let (quick, plain) = (Pattern::new(&source).unwrap(), unhinted(&source));
+        for text in &texts {
+            prop_assert_eq!(outcome(&quick, text), outcome(&plain, text), "{} on {:?}", source, text);
         }
     }
 }
