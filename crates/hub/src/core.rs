@@ -256,6 +256,39 @@ impl Core {
             .cloned()
     }
 
+    /// For each address or network of a kind: the ban in force on it that lasts longest, of those
+    /// the caller may see and `admits` takes, and how many there are. Bans on networks around it
+    /// count if they are no wider than `reach` says.
+    pub fn longest(
+        &self,
+        caller: &Caller,
+        asked: &[(Prefix, Arc<str>)],
+        reach: &dyn Fn(Prefix) -> u8,
+        admits: &dyn Fn(&Ban) -> bool,
+    ) -> Vec<(Option<Arc<Ban>>, usize)> {
+        let view = self.shared.view();
+        let takes = |ban: &&Arc<Ban>| caller.may_see(ban) && admits(ban);
+        asked
+            .iter()
+            .map(|(prefix, kind)| {
+                let mut count = 0;
+                let longest = view
+                    .around(*prefix, reach(*prefix))
+                    .filter(|ban| ban.kind == *kind)
+                    .filter(takes)
+                    .inspect(|_| count += 1)
+                    .max_by_key(|ban| (ban.until, std::cmp::Reverse(ban.id)))
+                    .cloned();
+                (longest, count)
+            })
+            .collect()
+    }
+
+    /// How far back changes are remembered.
+    pub fn oldest_point(&self) -> Point {
+        self.shared.view().oldest_point()
+    }
+
     /// Where the sequence of changes stands. Take it *before* a look at all bans, and ask for
     /// changes since then: what happened in between comes twice rather than never.
     pub fn point(&self) -> Point {

@@ -104,7 +104,16 @@ impl View {
 
     /// Bans on networks that hold all of `prefix`, itself included.
     pub(crate) fn covering(&self, prefix: Prefix) -> impl Iterator<Item = &Arc<Ban>> {
-        (0..=prefix.len())
+        self.around(prefix, 0)
+    }
+
+    pub(crate) const fn oldest_point(&self) -> Point {
+        self.floor
+    }
+
+    /// Bans on `prefix` and on networks around it that have at least `reach` bits.
+    pub(crate) fn around(&self, prefix: Prefix, reach: u8) -> impl Iterator<Item = &Arc<Ban>> {
+        (reach..=prefix.len())
             .rev()
             .filter_map(move |len| prefix.widen(len))
             .flat_map(|wider| self.on(wider))

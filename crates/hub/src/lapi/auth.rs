@@ -1,0 +1,74 @@
+//! Who asks: a bouncer by its key, a machine by its token.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+
+use super::{
+    Door,
+    reply::{self, Refusal},
+};
+use crate::{Caller, KeyKind};
+
+const API_KEY: &str = "x-api-key";
+
+/// Where a request came from; also names its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Peer {
+    pub(super) fn ip(self) -> IpAddr {
+        self.0.ip().to_canonical()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let known = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        // A server that does not say is one in a test.
+        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Ok(Self(known.map_or(unknown, |info| info.0)))
+    }
+}
+
+impl Door {
+    pub(super) fn bouncer(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        headers
+            .get(API_KEY)
+            .and_then(|key| key.to_str().ok())
+            .and_then(|key| self.core.caller_by_key(key))
+            .ok_or_else(|| Box::new(reply::forbidden()))
+    }
+
+    pub(super) fn machine(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let refuse = |text| Err(Box::new(reply::refused(StatusCode::UNAUTHORIZED, text)));
+        let header = headers.get(header::AUTHORIZATION);
+        let Some(header) = header.and_then(|h| h.to_str().ok()) else {
+            return refuse("no token: log in at /v1/watchers/login");
+        };
+        let Some(token) = header.strip_prefix("Bearer ") else {
+            return refuse("the Authorization header holds no bearer token");
+        };
+        let Some(name) = self.tokens.machine(token.trim(), self.core.now()) else {
+            return refuse("token is expired or not from here: log in again");
+        };
+        // Removed machines stop at once, whatever their token says.
+        match self.core.caller_by_name(KeyKind::Machine, &name) {
+            Some(caller) => Ok(caller),
+            None => refuse("this machine was removed, or not accepted yet"),
+        }
+    }
+
+    pub(super) fn either(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        if headers.contains_key(API_KEY) {
+            self.bouncer(headers)
+        } else {
+            self.machine(headers)
+        }
+    }
+}
