@@ -85,6 +85,23 @@ impl Court {
         self.breakers.restore(kind)
     }
 
+    /// Ends a ban at nobody's cost: the address is somebody else's by now, or the case is settled.
+    /// Whether there was one.
+    pub fn release(&mut self, target: Prefix, now: u64) -> bool {
+        let (now, target) = (self.advance(now), unit(target));
+        self.held.remove(&target);
+        let Some(mut case) = self.take(target) else {
+            return false;
+        };
+        let ban = case.ban.take();
+        case.ballots.clear();
+        if ban.is_some() {
+            case.note(now, Deed::Released);
+        }
+        self.put(target, case);
+        ban.is_some()
+    }
+
     /// The ban of `target` was wrong, or its report.
     pub fn reverse(
         &mut self,
@@ -200,7 +217,7 @@ impl Court {
             }
             charged.push((org.clone(), paid));
             let kind = &ballot.vote.kind;
-            if paid > 0.0 && self.breakers.fault(kind, org, &self.rules, now) {
+            if paid > 0.0 && self.breakers.fault((kind, org, target), &self.rules, now) {
                 self.stats.kinds_demoted += 1;
             }
         }
@@ -251,7 +268,7 @@ impl Court {
             let Some(mut case) = self.take(target) else {
                 continue;
             };
-            let alone = |ban: &mut crate::case::Live| matches!(&ban.grounds, Grounds::Standing { org: of } if of == org);
+            let alone = |ban: &mut crate::case::Live| matches!(&ban.grounds, Grounds::Standing { orgs } if *orgs == [org.clone()]);
             if case.ban.take_if(alone).is_some() {
                 case.note(now, Deed::Withdrawn { by: org.clone() });
                 released.push(target);

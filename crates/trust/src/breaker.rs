@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::Prefix;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -23,11 +24,15 @@ pub(crate) struct Breakers {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Record {
+    #[serde(with = "crate::exact")]
     bans: f64,
+    #[serde(with = "crate::exact")]
     faults: f64,
     as_of: u64,
-    /// One organisation's faults must not take a rule away from everybody.
+    /// Neither one organisation nor one target may take a rule away from everybody: each fault
+    /// that counts is of another organisation and on another target.
     orgs: BTreeSet<Org>,
+    targets: BTreeSet<Prefix>,
     demoted_until: u64,
 }
 
@@ -43,11 +48,18 @@ impl Breakers {
     }
 
     /// A ban was reversed or a report named what nobody may name. Whether it demotes the kind.
-    pub(crate) fn fault(&mut self, kind: &Kind, org: &Org, rules: &Rules, now: u64) -> bool {
+    pub(crate) fn fault(
+        &mut self,
+        (kind, org, target): (&Kind, &Org, Prefix),
+        rules: &Rules,
+        now: u64,
+    ) -> bool {
         let record = self.at(kind, now);
-        record.faults += 1.0;
-        if record.orgs.len() < limits::FAULTY_ORGS_MAX {
+        let fresh = !record.orgs.contains(org) && !record.targets.contains(&target);
+        if fresh && record.orgs.len() < limits::FAULTY_ORGS_MAX {
             record.orgs.insert(org.clone());
+            record.targets.insert(target);
+            record.faults += 1.0;
         }
         let all = record.bans.max(record.faults);
         let needed = usize::try_from(rules.kind_fault_orgs).unwrap_or(usize::MAX);
@@ -89,6 +101,7 @@ impl Breakers {
             record.as_of = now;
             if record.faults < 0.5 {
                 record.orgs.clear();
+                record.targets.clear();
             }
         }
         record
@@ -102,12 +115,19 @@ mod tests {
     #[test]
     fn a_kind_falls_by_the_faults_of_several_and_comes_back() {
         let (rules, kind) = (Rules::default(), Kind::new("crawler"));
-        let org = |n: u32| Org::new(&format!("org{n}")).unwrap();
         let mut breakers = Breakers::default();
-        (0..100).for_each(|_| breakers.banned(&kind, 0));
-        (0..50).for_each(|_| assert!(!breakers.fault(&kind, &org(1), &rules, 0)));
-        assert!(!breakers.fault(&kind, &org(2), &rules, 0));
-        assert!(breakers.fault(&kind, &org(3), &rules, 0));
+        let mut fault = |o: u8, t: u8| {
+            let org = Org::new(&format!("org{o}")).unwrap();
+            breakers.fault(
+                (&kind, &org, Prefix::host([192, 0, 2, t].into())),
+                &rules,
+                0,
+            )
+        };
+        (0..50).for_each(|n| assert!(!fault(1, n), "one organisation"));
+        (2..50).for_each(|n| assert!(!fault(n, 0), "one target"));
+        assert_eq!([60, 61, 62].map(|n| fault(n, n)), [false; 3]);
+        assert!(fault(63, 63));
         assert!(breakers.demoted(&kind, DAY - 1) && !breakers.demoted(&kind, DAY));
         assert!(breakers.restore(&kind) && !breakers.demoted(&kind, 0));
     }
@@ -117,8 +137,10 @@ mod tests {
         let (rules, kind) = (Rules::default(), Kind::new("ssh"));
         let mut breakers = Breakers::default();
         (0..1_000).for_each(|_| breakers.banned(&kind, 0));
-        for n in 0..16 {
-            assert!(!breakers.fault(&kind, &Org::new(&format!("o{n}")).unwrap(), &rules, 0));
+        for n in 0..16u8 {
+            let org = Org::new(&format!("o{n}")).unwrap();
+            let target = Prefix::host([192, 0, 2, n].into());
+            assert!(!breakers.fault((&kind, &org, target), &rules, 0));
         }
     }
 

@@ -67,6 +67,7 @@ pub enum Deed {
     Banned { lasts: u64, grounds: Grounds },
     Renewed { lasts: u64, grounds: Grounds },
     Ended,
+    Released,
     Held(HoldReason),
     Confirmed { by: By },
     Reversed { by: By, why: String },

@@ -271,7 +271,13 @@ impl fmt::Display for Grounds {
                     "{independent} independent organisations ({needed} needed)"
                 )
             }
-            Self::Standing { org } => write!(f, "the standing of {org} alone"),
+            Self::Standing { orgs } => match orgs.as_slice() {
+                [one] => write!(f, "the standing of {one} alone"),
+                all => {
+                    let names: Vec<&str> = all.iter().map(Org::as_str).collect();
+                    write!(f, "the standing of {} together", names.join(" and "))
+                }
+            },
             Self::Person { name } => write!(f, "order of {name}"),
         }
     }
@@ -292,6 +298,7 @@ impl fmt::Display for Deed {
         match self {
             Self::Banned { lasts, grounds } => write!(f, "banned for {}: {grounds}", time(lasts)),
             Self::Renewed { lasts, grounds } => write!(f, "renewed for {}: {grounds}", time(lasts)),
+            Self::Released => f.write_str("released by a person, at nobody's cost"),
             Self::Ended => f.write_str("the ban ended"),
             Self::Held(reason) => write!(f, "held for a person: {reason}"),
             Self::Confirmed { by } => write!(f, "confirmed by {by}"),

@@ -7,7 +7,7 @@
 //! hub's timeline. It must not let one organisation speak with several voices, must never ban what
 //! the classes say is never to be banned, and must not grow beyond its [`limits`].
 //!
-//! Begin reading at `court.rs`: [`Court::report`] is the order of the rules.
+//! Begin reading at `hearing.rs`: [`Court::report`] is the order of the rules.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -21,7 +21,9 @@ mod budget;
 mod case;
 mod classes;
 mod court;
+mod exact;
 mod explain;
+mod hearing;
 pub mod limits;
 mod peers;
 mod quorum;

@@ -102,7 +102,7 @@ impl Default for Rules {
             growth_per_hour: 0.01,
             growth_floor: 500,
             kind_fault_share: 0.02,
-            kind_fault_orgs: 3,
+            kind_fault_orgs: 5,
             blast_organisations: 3,
             reversal_trust: 0.5,
             protected_days: 30,

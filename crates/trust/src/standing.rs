@@ -28,7 +28,9 @@ pub struct Standing {
     /// When it joined, in milliseconds of the hub's timeline.
     pub(crate) since: u64,
     /// What is known beyond the prior, as of `as_of`.
+    #[serde(with = "crate::exact")]
     good: f64,
+    #[serde(with = "crate::exact")]
     bad: f64,
     as_of: u64,
     /// A person answers for it: no probation.

@@ -38,8 +38,8 @@ pub struct CommunityBan {
 pub enum Grounds {
     /// So many independent organisations, of so many that were needed.
     Quorum { independent: u32, needed: u32 },
-    /// One organisation whose standing suffices; short until others second it.
-    Standing { org: Org },
+    /// One organisation whose standing suffices: short until others second it. Or two of them.
+    Standing { orgs: Vec<Org> },
     /// A person ordered it.
     Person { name: String },
 }
