@@ -16,7 +16,7 @@ use crate::{
 /// Ops of one statement.
 pub const STATEMENT_OPS_MAX: usize = 1_000;
 /// Bytes of one encoded statement, without its signature.
-pub const STATEMENT_BYTES_MAX: usize = 64 << 10;
+pub const STATEMENT_BYTES_MAX: usize = 384 << 10;
 /// Bytes of a ban's kind: printable ASCII without space, at least one.
 pub const KIND_BYTES_MAX: usize = 64;
 /// Bytes of a reason (UTF-8 without control characters; may be empty).

@@ -149,7 +149,6 @@ impl Key6 {
 }
 
 impl Key for Key6 {
-    #[expect(clippy::cast_possible_truncation, reason = "the parts lie apart")]
     fn row(self, until: u32, state: u8) -> Row {
         let bits = self
             .0

@@ -299,12 +299,10 @@ impl Force {
         max: usize,
     ) -> (Vec<Row>, Option<(Prefix, LabelId)>) {
         let mut found = Vec::new();
-        let mut looked = 0;
-        for row in self.rows_from(cursor) {
+        for (looked, row) in self.rows_from(cursor).enumerate() {
             if looked >= ROWS_AT_ONCE || found.len() >= max {
                 return (found, Some((row.prefix, row.label)));
             }
-            looked += 1;
             let theirs = self
                 .live
                 .label(row.label)

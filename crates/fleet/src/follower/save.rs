@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Effect, FollowError, Follower, FollowerConfig,
-    force::{HELD, IN_FORCE, Now, STATES},
+    force::{HELD, Now, STATES},
 };
 use crate::{
     FleetError, Generation, HubTime, KeyId, Moment, SignedRosterEntry, SnapshotHash,
@@ -104,9 +104,8 @@ pub(super) fn restore(
     force.sweep(head.swept_to);
     let now = Now { hub, here: now };
     force.for_each(now.hub, &mut |prefix, lasts| {
-        each(Effect::Put { prefix, lasts })
+        each(Effect::Put { prefix, lasts });
     });
-    debug_assert!(IN_FORCE == 0);
     Ok(follower)
 }
 
