@@ -22,6 +22,7 @@ pub mod limits;
 mod names;
 pub mod openc2;
 mod order;
+mod rate;
 mod secret;
 mod view;
 mod worker;

@@ -17,10 +17,10 @@ const API_KEY: &str = "x-api-key";
 
 /// Where a request came from; also names its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(crate) struct Peer(pub(super) SocketAddr);
 
 impl Peer {
-    pub(super) fn ip(self) -> IpAddr {
+    pub(crate) fn ip(self) -> IpAddr {
         self.0.ip().to_canonical()
     }
 }

@@ -33,6 +33,7 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
+pub(crate) use self::auth::Peer;
 use crate::Core;
 use pollers::Pollers;
 use token::Tokens;
