@@ -44,7 +44,8 @@ pub use prefix::{Prefix, PrefixError};
 pub use prefix_map::{PrefixEnds, PrefixMap, PrefixRows};
 pub use record::{Batch, FileId, Origin as LineOrigin, Record, RecordMeta, SourceId, SourceInfo};
 pub use status::{
-    ChannelStatus, DetectionStatus, KeptOut, PolicyStatus, RecordStatus, SourceStatus, Status,
+    ChannelStatus, DetectionStatus, FleetCommunityStatus, FleetStatus, KeptOut, PolicyStatus,
+    RecordStatus, SourceStatus, Status,
 };
 pub use time::{Timestamp, TimestampError};
 pub use tlp::{Tlp, TlpError};

@@ -30,6 +30,9 @@ pub struct Status {
     /// How alerts leave this machine.
     #[serde(default)]
     pub channels: Vec<ChannelStatus>,
+    /// Absent when this machine has joined no hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,4 +107,49 @@ pub struct ChannelStatus {
     pub last_error: Option<String>,
     /// Why messages wait in memory only.
     pub disk_error: Option<String>,
+}
+
+/// The line to the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetStatus {
+    pub hub: String,
+    pub connected: bool,
+    pub last_contact: Option<Timestamp>,
+    /// Why there is no connection.
+    pub problem: Option<String>,
+    pub organisation: String,
+    pub name: String,
+    /// What is left of the client certificate's life.
+    pub certificate_seconds: u64,
+    /// Own bans that the hub will not be told of.
+    pub reports_lost: u64,
+    pub communities: Vec<FleetCommunityStatus>,
+}
+
+/// One community that is followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FleetCommunityStatus {
+    pub community: String,
+    pub generation: u64,
+    pub digest: String,
+    /// From the arrival of the newest change to its end in the kernel.
+    pub lag_ms: u64,
+    /// Since the hub's last word; absent: none since the start.
+    pub last_frame_seconds: Option<u64>,
+    /// Bans in the copy, accepted or not.
+    pub bans: u64,
+    /// Bans in the kernel.
+    pub enforced: u64,
+    /// Bans that the never-ban guard keeps out now.
+    pub refused: u64,
+    /// Refusals of any kind since the start.
+    pub refusals: u64,
+    /// Bans that came in a flood and wait.
+    pub held: u64,
+    /// The kernel is as it ought to be, as far as is known.
+    pub in_step: bool,
+    pub reports_waiting: u64,
+    pub reports_dropped: u64,
 }
