@@ -1,6 +1,6 @@
 //! One community at this guard: follower, kernel table, files, reports. Driven by the room.
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use fleet::{
     Alarm, Applied, CommunityId, Effect, FollowError, Follower, FollowerConfig, Moment, Remedy,
@@ -18,6 +18,7 @@ use crate::{
     network::Command,
     outbox::Outbox,
     refusals::{Refusal, Refusals},
+    room::Inputs,
     ward::{Gate, Ward},
 };
 
@@ -105,13 +106,16 @@ impl Community {
     pub(crate) fn open(
         name: CommunityId,
         table: String,
-        state: &Path,
-        membership: &Membership,
-        config: &FleetConfig,
+        inputs: &Inputs,
         gate: &Gate,
-        observe: bool,
         out: &mut Out,
     ) -> Result<Self, UplinkError> {
+        let Inputs {
+            state,
+            membership,
+            config,
+            ..
+        } = inputs;
         let (keeper, kept) = Keeper::open(state, &name)?;
         let (outbox, damage) = Outbox::open(state, &name);
         if let Some(damage) = damage {
@@ -119,7 +123,7 @@ impl Community {
         }
         let now = clock::moment();
         let follower = recall(follower_config(&name, membership, config), kept, now, out);
-        let ward = if observe {
+        let ward = if inputs.observe {
             Ward::observing()
         } else {
             Ward::open(table).unwrap_or_else(|e| {

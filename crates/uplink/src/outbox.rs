@@ -2,7 +2,7 @@
 //! signed statements until the hub has acknowledged them.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -300,8 +300,8 @@ impl Outbox {
         let Some(sent) = self.sent.take() else { return };
         for act in sent.acts.into_iter().rev() {
             let prefix = act.prefix();
-            if !self.waiting.contains_key(&prefix) {
-                self.waiting.insert(prefix, act);
+            if let Entry::Vacant(place) = self.waiting.entry(prefix) {
+                place.insert(act);
                 self.order.push_front(prefix);
             }
         }
@@ -383,10 +383,7 @@ mod tests {
         assert_eq!(statement.ops.len(), 1);
         assert!(bench.next(&mut outbox, 2).is_none(), "it is under way");
         outbox.unanswered(first);
-        assert_eq!(
-            bench.next(&mut outbox, 3).unwrap(),
-            (first, statement.clone())
-        );
+        assert_eq!(bench.next(&mut outbox, 3).unwrap(), (first, statement));
         outbox.unanswered(first);
         let (again, _) = bench.next(&mut outbox, 400).unwrap();
         assert!(again > first, "too old to be taken: signed anew");

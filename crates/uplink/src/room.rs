@@ -293,16 +293,7 @@ impl Room {
         let gate = self.new_gate();
         let mut table = self.inputs.config.table.clone();
         for name in communities_of(&self.inputs.membership, &self.inputs.config) {
-            let opened = Community::open(
-                name.clone(),
-                table,
-                &self.inputs.state,
-                &self.inputs.membership,
-                &self.inputs.config,
-                &gate,
-                self.inputs.observe,
-                &mut out,
-            );
+            let opened = Community::open(name.clone(), table, &self.inputs, &gate, &mut out);
             match opened {
                 Ok(community) => self.communities.push(community),
                 Err(e) => out.notices.push(("fleet_files", e.in_full())),
