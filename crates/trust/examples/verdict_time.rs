@@ -34,7 +34,7 @@ fn org(n: u32) -> Org {
 
 fn main() {
     let lists = (0..ENTRIES).map(|n| {
-        let class = [Class::Cloud, Class::Shared, Class::Mail, Class::Never][n as usize % 4];
+        let class = [Class::Cloud, Class::Shared, Class::Mail, Class::Resolver][n as usize % 4];
         let len = 16 + (n % 17) as u8;
         (
             address(n | 1 << 31).widen(len).expect("narrower"),
@@ -55,23 +55,24 @@ fn main() {
         court.classes().len()
     );
     let mut nanos = Vec::with_capacity(REPORTS as usize);
-    let mut dice = 1u32;
+    let mut dice = 1u64;
+    let kinds: Vec<Kind> = (0..64).map(|n| Kind::new(&format!("kind-{n}"))).collect();
     for n in 0..REPORTS {
-        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let from = dice >> 16;
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let from = (dice >> 48) as u32;
         let report = Report {
             id: ReportId::default(),
             org: org(from % ORGS),
             asn: Some(64_500 + from % 200),
             network: Prefix::host(IpAddr::V4(Ipv4Addr::from_bits(
-                0x0a00_0000 | from % ORGS << 8,
+                0x0a00_0000 | ((from % ORGS) << 8),
             ))),
-            target: address((dice >> 8) % TARGETS),
-            kind: Kind::new("ssh-bruteforce"),
+            target: address((dice >> 24) as u32 % TARGETS),
+            kind: kinds[(from % 64) as usize].clone(),
             evidence: Evidence::Payload,
             lasts: 14_400,
         };
-        let now = 30 * 86_400_000 + u64::from(n) * 20;
+        let now = 30 * 86_400_000 + u64::from(n) * 100;
         let before = Instant::now();
         let verdict = court.report(&report, now);
         nanos.push(before.elapsed().as_nanos());

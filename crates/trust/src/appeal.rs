@@ -161,7 +161,7 @@ impl Court {
     }
 
     /// Taking back one's own report is cheap, and decides nothing for the others.
-    fn withdraw(&mut self, target: Prefix, mut case: Case, org: &Org, now: u64) -> Reversal {
+    fn withdraw(&mut self, target: Prefix, mut case: Box<Case>, org: &Org, now: u64) -> Reversal {
         let cost = self.rules.cost_of_admission;
         let paid = self
             .orgs
@@ -195,7 +195,7 @@ impl Court {
     fn overturn(
         &mut self,
         target: Prefix,
-        mut case: Case,
+        mut case: Box<Case>,
         by: &By,
         why: &str,
         now: u64,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Ends and forgotten cases that one call looks after; the rest wait for the next.
-const SWEPT_PER_CALL: usize = 16;
+const SWEPT_PER_CALL: usize = 4;
 
 /// Why the court could not do what it was told.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -68,7 +68,8 @@ pub struct Court {
     #[serde(skip)]
     pub(crate) classes: Classes,
     pub(crate) orgs: BTreeMap<Org, Standing>,
-    pub(crate) cases: BTreeMap<Prefix, Case>,
+    /// A case is away only while one call works on it.
+    pub(crate) cases: BTreeMap<Prefix, Option<Box<Case>>>,
     pub(crate) breakers: Breakers,
     pub(crate) peers: Peers,
     pub(crate) growth: Hourly,
@@ -89,7 +90,7 @@ pub struct Court {
 #[derive(Deserialize)]
 struct Kept {
     orgs: BTreeMap<Org, Standing>,
-    cases: BTreeMap<Prefix, Case>,
+    cases: BTreeMap<Prefix, Option<Box<Case>>>,
     breakers: Breakers,
     peers: Peers,
     growth: Hourly,
@@ -110,9 +111,9 @@ impl From<Kept> for Court {
             now: kept.now,
             ..Self::default()
         };
-        kept.cases
-            .into_iter()
-            .for_each(|(target, case)| court.put(target, case));
+        for (target, case) in kept.cases {
+            court.put(target, case.unwrap_or_default());
+        }
         court
     }
 }
@@ -183,7 +184,7 @@ impl Court {
 
     /// The end of the community's ban on exactly this target, if one is in force.
     pub fn banned_until(&self, target: Prefix, now: u64) -> Option<u64> {
-        let ban = self.cases.get(&unit(target))?.ban.as_ref()?;
+        let ban = self.case(unit(target))?.ban.as_ref()?;
         (ban.until > now.max(self.now)).then_some(ban.until)
     }
 
@@ -220,8 +221,7 @@ impl Court {
         for _ in 0..SWEPT_PER_CALL {
             match self.idle.first().copied() {
                 Some((touched, target)) if touched.saturating_add(kept) < now => {
-                    self.take(target);
-                    self.held.remove(&target);
+                    self.forget(target);
                 }
                 _ => break,
             }
@@ -229,13 +229,13 @@ impl Court {
         now
     }
 
-    pub(crate) fn take_or_open(&mut self, target: Prefix) -> Option<Case> {
+    pub(crate) fn take_or_open(&mut self, target: Prefix) -> Option<Box<Case>> {
         let now = self.now;
         if let Some(mut case) = self.take(target) {
             end_of(&mut case, now);
             return Some(case);
         }
-        self.make_room().then(Case::default)
+        self.make_room().then(Box::default)
     }
 
     /// For one more case; what is banned or protected does not go.
@@ -246,15 +246,18 @@ impl Court {
         let Some((_, oldest)) = self.idle.first().copied() else {
             return false;
         };
-        self.take(oldest);
-        self.held.remove(&oldest);
+        self.forget(oldest);
         self.stats.cases_evicted += 1;
         true
     }
 
+    pub(crate) fn case(&self, target: Prefix) -> Option<&Case> {
+        self.cases.get(&target)?.as_deref()
+    }
+
     /// Takes a case out, to be put back by [`Court::put`]: so the indexes are always right.
-    pub(crate) fn take(&mut self, target: Prefix) -> Option<Case> {
-        let case = self.cases.remove(&target)?;
+    pub(crate) fn take(&mut self, target: Prefix) -> Option<Box<Case>> {
+        let case = self.cases.get_mut(&target)?.take()?;
         self.in_force -= usize::from(case.ban.is_some());
         match end(&case) {
             Some(end) => self.ends.remove(&(end, target)),
@@ -263,13 +266,19 @@ impl Court {
         Some(case)
     }
 
-    pub(crate) fn put(&mut self, target: Prefix, case: Case) {
+    pub(crate) fn put(&mut self, target: Prefix, case: Box<Case>) {
         self.in_force += usize::from(case.ban.is_some());
         match end(&case) {
             Some(end) => self.ends.insert((end, target)),
             None => self.idle.insert((case.touched, target)),
         };
-        self.cases.insert(target, case);
+        self.cases.insert(target, Some(case));
+    }
+
+    fn forget(&mut self, target: Prefix) {
+        self.take(target);
+        self.cases.remove(&target);
+        self.held.remove(&target);
     }
 }
 

@@ -94,7 +94,7 @@ impl Court {
         if told.class == Class::Canary {
             (told.class, told.list) = (Class::Never, "known good".to_owned());
         }
-        let Some(case) = self.cases.get(&target) else {
+        let Some(case) = self.case(target) else {
             return told;
         };
         let mut case = case.clone();
@@ -229,6 +229,9 @@ impl ExplainedVote {
 }
 
 fn ago(now: u64, then: u64) -> String {
+    if now < then.saturating_add(1_000) {
+        return "just now".to_owned();
+    }
     format!("{} ago", span(now, then))
 }
 

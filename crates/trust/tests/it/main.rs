@@ -12,11 +12,11 @@ const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
 fn p(text: &str) -> Prefix {
-    text.parse().unwrap()
+    text.parse().expect("a network")
 }
 
 fn org(name: &str) -> Org {
-    Org::new(name).unwrap()
+    Org::new(name).expect("a name")
 }
 
 fn classes() -> Classes {
@@ -46,7 +46,9 @@ fn report(number: u8, target: &str) -> Report {
 fn court(vouched: u8) -> (Court, u64) {
     let mut court = Court::new(Rules::default(), classes());
     for number in 0..vouched {
-        court.vouch(&org(&format!("org{number}")), 60.0, 0).unwrap();
+        court
+            .vouch(&org(&format!("org{number}")), 60.0, 0)
+            .expect("room");
     }
     (court, 30 * DAY)
 }

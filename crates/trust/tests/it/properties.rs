@@ -60,7 +60,7 @@ fn target(n: u8) -> Prefix {
         6 => "203.0.112.0/20".to_owned(),
         n => format!("203.0.113.{n}"),
     };
-    text.parse().unwrap()
+    text.parse().expect("a network")
 }
 
 fn report(step: &Step) -> Report {
@@ -95,7 +95,11 @@ fn play(court: &mut Court, steps: &[Step]) -> Vec<Verdict> {
 
 fn trusted() -> Court {
     let mut court = Court::new(Rules::default(), classes());
-    (0..15).for_each(|n| court.vouch(&org(&format!("org{n}")), 60.0, 0).unwrap());
+    (0..15).for_each(|n| {
+        court
+            .vouch(&org(&format!("org{n}")), 60.0, 0)
+            .expect("room")
+    });
     court
 }
 
