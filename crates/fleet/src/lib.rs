@@ -28,6 +28,8 @@ mod digest;
 mod error;
 mod follower;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod live;
 mod name;

@@ -61,6 +61,12 @@ impl Snapshot {
     }
 }
 
+pub(crate) fn sealed(mut bytes: Vec<u8>, key: &SigningKey) -> Vec<u8> {
+    let signature = key.sign(DOMAIN, &SnapshotHash::of(&bytes).0);
+    bytes.extend(signature.0);
+    bytes
+}
+
 /// Everything in a snapshot but the packed bans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -156,8 +162,7 @@ pub(crate) fn write(
     bytes.reserve_exact(encoded.len() + groups.len() + SIGNATURE_BYTES);
     bytes.extend(encoded);
     bytes.append(&mut groups);
-    let signature = key.sign(DOMAIN, &SnapshotHash::of(&bytes).0);
-    bytes.extend(signature.0);
+    let bytes = sealed(bytes, key);
     if bytes.len() > SNAPSHOT_BYTES_MAX {
         return Err(too_long(bytes.len()));
     }

@@ -5,7 +5,7 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use enforce::fuzzing::written;
-use fuzz_targets::snapshot_seed;
+use fuzz_targets::{fleet_frame_seeds, fleet_snapshot_seeds, snapshot_seed};
 use ledger::{Checkpoint, Hash, Leaf, ProofFile, Salt, SigningKey, commitment, leaf_hash};
 
 fn main() -> io::Result<()> {
@@ -17,6 +17,8 @@ fn main() -> io::Result<()> {
         snapshot_seed(&["leaky 1", "leaky 2", "leaky 3", "leaky 4", "leaky 5"]),
         [&[1], &snapshot_seed(&["counter 1"])[..]].concat(),
     ];
+    put("fleet_frame", &fleet_frame_seeds())?;
+    put("fleet_snapshot", &fleet_snapshot_seeds())?;
     put("checkpoint", &ledger)?;
     put("snapshot", &snapshots)?;
     put("netlink_reply", &netlink())?;

@@ -7,6 +7,7 @@
 mod date;
 mod expression;
 mod fail2ban;
+mod fleet;
 mod grok;
 mod journal;
 mod ledger;
@@ -21,6 +22,7 @@ pub use self::{
     date::date,
     expression::expression,
     fail2ban::fail2ban,
+    fleet::{fleet_frame, fleet_frame_seeds, fleet_snapshot, fleet_snapshot_seeds},
     grok::grok,
     journal::journal_export,
     ledger::checkpoint,
@@ -36,11 +38,13 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("checkpoint", checkpoint),
     ("date", date),
     ("expression", expression),
     ("fail2ban", fail2ban),
+    ("fleet_frame", fleet_frame),
+    ("fleet_snapshot", fleet_snapshot),
     ("grok", grok),
     ("journal_export", journal_export),
     ("line", line),
