@@ -52,6 +52,7 @@ impl Collector for Numbers {
             detection(&mut out, status)?;
             record(&mut out, status)?;
             channels(&mut out, status)?;
+            fleet(&mut out, status)?;
         }
         own(&mut out, self.own)
     }
@@ -332,6 +333,72 @@ fn channels(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
     out.of_channels(("posse_queue_channel", "Messages that wait"), status, |c| {
         ConstGauge::new(i64::try_from(c.queued).unwrap_or(i64::MAX))
     })
+}
+
+/// Over all communities; `posse status` tells them apart.
+fn fleet(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
+    let Some(fleet) = &status.fleet else {
+        return Ok(());
+    };
+    let sum = |value: fn(&model::FleetCommunityStatus) -> u64| {
+        fleet.communities.iter().map(value).sum::<u64>()
+    };
+    let most = |value: fn(&model::FleetCommunityStatus) -> u64| {
+        fleet.communities.iter().map(value).max().unwrap_or(0)
+    };
+    let silence = fleet
+        .last_contact
+        .map_or(0, |at| status.at.since(at).as_secs());
+    out.gauge(
+        "posse_fleet_connected",
+        "1: the hub is connected",
+        u64::from(fleet.connected),
+    )?;
+    out.gauge(
+        "posse_fleet_silence_seconds",
+        "Since the hub's last word",
+        silence,
+    )?;
+    out.gauge(
+        "posse_fleet_certificate_seconds",
+        "What is left of the client certificate's life",
+        fleet.certificate_seconds,
+    )?;
+    out.gauge(
+        "posse_fleet_generation",
+        "Generation of the community's set, the highest",
+        most(|c| c.generation),
+    )?;
+    out.gauge(
+        "posse_fleet_lag_milliseconds",
+        "From the newest change's arrival to the kernel",
+        most(|c| c.lag_ms),
+    )?;
+    out.gauge(
+        "posse_fleet_bans",
+        "Community bans in the kernel",
+        sum(|c| c.enforced),
+    )?;
+    out.gauge(
+        "posse_fleet_kept_out",
+        "Community bans that the never-ban guard keeps out",
+        sum(|c| c.refused),
+    )?;
+    out.counter(
+        "posse_fleet_refusals",
+        "Bans, statements and frames refused",
+        sum(|c| c.refusals),
+    )?;
+    out.gauge(
+        "posse_queue_fleet_reports",
+        "Own bans that the hub was not told yet",
+        sum(|c| c.reports_waiting),
+    )?;
+    out.counter(
+        "posse_fleet_reports_lost",
+        "Own bans that the hub will not be told",
+        fleet.reports_lost,
+    )
 }
 
 fn own(out: &mut Writer<'_>, own: OwnNumbers) -> fmt::Result {

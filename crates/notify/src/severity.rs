@@ -89,8 +89,12 @@ impl Severity {
             | "ledger_damaged" => Self::Critical,
             "kernel_drift" | "source_problem" | "source_silent" | "disk_full" | "disk_low"
             | "recording_paused" | "reload_failed" | "channel_down" | "clock_jump"
-            | "not_enforcing" => Self::High,
-            "reloaded" | "started" | "stopped" | "channel_up" | "source_back" => Self::Info,
+            | "not_enforcing" | "hub_lost" | "fleet_expelled" | "fleet_hub_lies"
+            | "fleet_differs" | "fleet_behind" | "fleet_flood" | "fleet_kernel"
+            | "fleet_kernel_drift" | "fleet_observe" => Self::High,
+            "reloaded" | "started" | "stopped" | "channel_up" | "source_back" | "hub_found" => {
+                Self::Info
+            }
             _ => Self::Medium,
         }
     }

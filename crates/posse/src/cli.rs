@@ -23,6 +23,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Watch this machine: find its logs, detect attacks, ban them, record everything.
     Run(RunArgs),
+    /// Enforce a hub's bans and an operator's, without watching any log; for small machines.
+    Guard(RunArgs),
+    /// Make this machine a member of a hub, by a token of `posse hub invite`.
+    Join(JoinArgs),
+    /// What is known of an address: here, from the hub, and why.
+    Explain(AddressArgs),
     /// Run the same detection over recorded logs, in the recording's own time.
     Replay(ReplayArgs),
     /// A live-fire exercise in network namespaces: attack, alert, ban and proof, with times.
@@ -87,6 +93,47 @@ pub(crate) struct RunArgs {
     /// End when every source has ended (standard input closed), instead of waiting.
     #[arg(long)]
     pub(crate) until_end: bool,
+    #[arg(skip)]
+    pub(crate) duty: Duty,
+}
+
+/// How much of a guard's work is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Duty {
+    #[default]
+    Everything,
+    /// No log is read and no rule loaded.
+    EnforceOnly,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JoinArgs {
+    /// The hub: https://hub.example.net:7443.
+    #[arg(value_name = "URL")]
+    pub(crate) hub: uplink::HubUrl,
+    /// What `posse hub invite` printed; `-` reads it from standard input.
+    pub(crate) token: String,
+    /// How this machine calls itself [default: its host name].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Leave the hub that was joined before.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Configuration whose [fleet] table says what is accepted and shared.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AddressArgs {
+    pub(crate) address: std::net::IpAddr,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -556,6 +603,8 @@ impl Command {
     pub(crate) const fn state_of_owner(&self) -> Option<&StateArgs> {
         match self {
             Self::Ban(arguments) => Some(&arguments.state),
+            Self::Explain(arguments) => Some(&arguments.state),
+            Self::Join(arguments) => Some(&arguments.state),
             Self::Unban(arguments) => Some(&arguments.state),
             Self::Bans(arguments) | Self::Status(arguments) | Self::Watch(arguments) => {
                 Some(&arguments.state)

@@ -45,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) sandbox: SandboxConfig,
     pub(crate) vitals: VitalsConfig,
     pub(crate) geoip: GeoIpConfig,
+    pub(crate) fleet: uplink::FleetConfig,
 }
 
 /// One `[[source]]`: exactly one of `file`, `journal`, `syslog_udp`, `syslog_tcp`, `stdin`.

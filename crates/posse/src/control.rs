@@ -26,6 +26,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use model::{AlertId, Entry, Prefix, RefusalReason};
 use serde::{Deserialize, Serialize};
 use store::Recorder;
+use uplink::Uplink;
 
 use crate::{board::Board, feed::Feed, watch};
 
@@ -50,6 +51,10 @@ pub(crate) enum Request {
         by: String,
     },
     Digest,
+    /// What is known of an address from the hub.
+    Explain {
+        address: std::net::IpAddr,
+    },
     Status,
     /// Grave alerts that wait for somebody.
     Unacknowledged,
@@ -85,6 +90,9 @@ pub(crate) struct Reply {
     pub(crate) alerts: Vec<AlertId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
+    /// What communities say of an address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fleet: Vec<serde_json::Value>,
 }
 
 /// A request on its way to the guard, with the way back.
@@ -106,6 +114,7 @@ struct Desk {
     recorder: Arc<Recorder>,
     feed: Feed,
     board: Board,
+    uplink: Option<Uplink>,
     watchers: AtomicUsize,
 }
 
@@ -116,6 +125,7 @@ pub(crate) fn serve(
     recorder: Arc<Recorder>,
     feed: Feed,
     board: Board,
+    uplink: Option<Uplink>,
 ) -> Result<Receiver<Pending>> {
     let path = socket_path(state);
     // The state folder's lock is ours, so a socket here is a dead guard's.
@@ -135,6 +145,7 @@ pub(crate) fn serve(
         recorder,
         feed,
         board,
+        uplink,
         watchers: AtomicUsize::new(0),
     });
     thread::Builder::new()
@@ -162,6 +173,15 @@ fn converse(stream: &UnixStream, desk: &Desk) -> Result<()> {
     BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let reply = match serde_json::from_str(&line) {
         Ok(Request::Watch) => return let_watch(stream, desk),
+        // It may have to wait for the fleet's thread, which the guard's never does.
+        Ok(Request::Explain { address }) => Reply {
+            fleet: desk
+                .uplink
+                .iter()
+                .flat_map(|uplink| uplink.explain(address))
+                .collect(),
+            ..Reply::default()
+        },
         Ok(request) => pass_on(request, desk),
         Err(e) => Reply {
             error: Some(format!("not a request: {e}")),

@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod facts;
 mod feed;
+mod fleet_command;
 mod geoip;
 mod guard;
 mod import;
@@ -67,6 +68,9 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
     }
     match &cli.command {
         Command::Run(arguments) => guard::run(arguments),
+        Command::Guard(arguments) => guard::enforce_only(arguments),
+        Command::Join(arguments) => fleet_command::join(arguments, out),
+        Command::Explain(arguments) => fleet_command::explain(arguments, out),
         Command::Replay(arguments) => replay::run(arguments, out),
         Command::Drill(arguments) => drill::run(arguments, out),
         Command::Ban(arguments) => operator::ban(arguments, out),

@@ -168,6 +168,7 @@ fn carry_out(
         Request::Unban { prefix, by } => order::unban(*prefix, by, policy, shield, now),
         Request::Acknowledge { .. }
         | Request::Digest
+        | Request::Explain { .. }
         | Request::Status
         | Request::Unacknowledged
         | Request::Watch => bail!("no guard is running"),

@@ -123,6 +123,7 @@ impl Needs<'_> {
         self.files(&mut plan);
         self.sources(&mut plan);
         self.alerts(&mut plan);
+        self.fleet(&mut plan);
         if self.config.console.enabled {
             plan.listen.allow(self.config.console.listen.port());
         }
@@ -188,6 +189,18 @@ impl Needs<'_> {
         }
         if !unreadable.is_empty() {
             plan.capabilities.insert(Capability::ReadAnyLog);
+        }
+    }
+
+    /// The hubs' ports, once this machine has joined.
+    fn fleet(&self, plan: &mut Plan) {
+        let fleet = &self.config.fleet;
+        let joined = uplink::Membership::load(self.state).ok().flatten();
+        let Some(joined) = joined.filter(|_| fleet.mode != uplink::Mode::Off) else {
+            return;
+        };
+        for hub in fleet.hubs.iter().chain(&joined.hubs) {
+            plan.connect.allow(hub.port());
         }
     }
 

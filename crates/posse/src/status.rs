@@ -4,7 +4,8 @@ use decide::PolicyStats;
 use detect::engine::EngineStats;
 use enforce::Counters;
 use model::{
-    DetectionStatus, KeptOut, PolicyStatus, RecordStatus, SourceStatus, Status, format_duration,
+    DetectionStatus, FleetStatus, KeptOut, PolicyStatus, RecordStatus, SourceStatus, Status,
+    format_duration, harmless,
 };
 use sense::Sensors;
 use store::RecorderStatus;
@@ -69,6 +70,47 @@ pub(crate) fn sources(sensors: &Sensors) -> Vec<SourceStatus> {
         .collect()
 }
 
+fn fleet_lines(fleet: &FleetStatus, out: &mut String) {
+    let contact = fleet
+        .last_contact
+        .map_or_else(|| "never".to_owned(), |at| at.to_string());
+    *out += &format!(
+        "  hub               {} as {} of {}, {}; last contact {contact}\n",
+        fleet.hub,
+        fleet.name,
+        fleet.organisation,
+        if fleet.connected {
+            "connected"
+        } else {
+            "NOT CONNECTED"
+        }
+    );
+    if let Some(problem) = &fleet.problem {
+        *out += &format!("    {}\n", harmless(problem));
+    }
+    for c in &fleet.communities {
+        *out += &format!(
+            "  community {:<8}{} bans enforced of {}, {} kept out, generation {}, lag {} ms{}\n",
+            c.community,
+            c.enforced,
+            c.bans,
+            c.refused,
+            c.generation,
+            c.lag_ms,
+            if c.in_step { "" } else { ", KERNEL BEHIND" }
+        );
+        if c.held > 0 {
+            *out += &format!("    {} bans came in a flood and wait\n", c.held);
+        }
+        if c.refusals + c.reports_waiting + c.reports_dropped > 0 {
+            *out += &format!(
+                "    {} refusals; own bans: {} not yet told, {} will not be\n",
+                c.refusals, c.reports_waiting, c.reports_dropped
+            );
+        }
+    }
+}
+
 /// The answer to "is it working?" first, details after.
 pub(crate) fn human(status: &Status) -> String {
     let up = format_duration(status.at.since(status.started));
@@ -116,6 +158,9 @@ pub(crate) fn human(status: &Status) -> String {
             out += &format!(" ERROR {error}");
         }
         out.push('\n');
+    }
+    if let Some(fleet) = &status.fleet {
+        fleet_lines(fleet, &mut out);
     }
     out += "sources:\n";
     for s in &status.sources {

@@ -90,6 +90,7 @@ pub(crate) fn part(arguments: &DrillPartArgs) -> Result<Exit> {
                 observe: false,
                 json: true,
                 until_end: false,
+                duty: crate::cli::Duty::Everything,
             });
         }
     }

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod errands;
+mod fleet;
 mod memory;
 mod pulse;
 mod reload;
@@ -37,14 +38,21 @@ use sense::{Sensors, Wake};
 use store::{IntakeJournal, Recorder};
 
 use crate::{
-    board::Board, cli::RunArgs, clock, control::Pending, exit::Exit, facts::Facts, feed::Feed,
-    order::entry_of, sandbox::Sandbox, service::Supervisor, shield::Shield,
+    board::Board,
+    cli::{Duty, RunArgs},
+    clock,
+    control::Pending,
+    exit::Exit,
+    facts::Facts,
+    feed::Feed,
+    order::entry_of,
+    sandbox::Sandbox,
+    service::Supervisor,
+    shield::Shield,
 };
 
 /// Longest sleep: the upper bound on how late a timer of ours may fire.
 const NAP: Duration = Duration::from_secs(1);
-/// Pause between looks at the control bell when no source is left.
-const IDLE: Duration = Duration::from_millis(100);
 /// How long a stop waits for the record.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Least journal that is worth a new snapshot.
@@ -78,6 +86,17 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<Exit> {
     })
 }
 
+/// As [`run`], with no log watched: bans come from operators and the hub.
+pub(crate) fn enforce_only(arguments: &RunArgs) -> Result<Exit> {
+    run(&RunArgs {
+        config: arguments.config.clone(),
+        state: arguments.state.clone(),
+        duty: Duty::EnforceOnly,
+        until_end: false,
+        ..*arguments
+    })
+}
+
 /// Owns all state of a running guard. One thread, no locks.
 pub(crate) struct Guard {
     sensors: Sensors,
@@ -104,6 +123,8 @@ pub(crate) struct Guard {
     sandbox: Sandbox,
     board: Board,
     notifier: notify::Notifier,
+    /// The line to the hub, if this machine has joined one.
+    fleet: Option<uplink::Uplink>,
     pulse: pulse::Pulse,
     started: Timestamp,
     next_publish: Timestamp,
@@ -133,7 +154,7 @@ impl Guard {
                 Wake::Timeout => self.caught_up(now),
                 Wake::Finished if until_end => return Ok("end of input"),
                 // Nothing to read ever again: the kernel and the operator still need us.
-                Wake::Finished => std::thread::sleep(IDLE),
+                Wake::Finished => self.wait_for_callers(),
                 Wake::Signalled(token::CONTROL) => {
                     self.serve_requests(now);
                     self.finish_reload(now);
@@ -151,6 +172,27 @@ impl Guard {
             }
             self.tick(now);
         }
+    }
+
+    /// No source is left to wait on.
+    fn wait_for_callers(&self) {
+        use std::os::fd::AsFd as _;
+
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let [stop, reload] = self.signals.descriptors();
+        let all = [
+            Some(self.bell.as_fd()),
+            Some(stop),
+            Some(reload),
+            self.shield.monitor(),
+        ];
+        let mut all: Vec<_> = all
+            .iter()
+            .flatten()
+            .map(|fd| PollFd::new(fd, PollFlags::IN))
+            .collect();
+        // A signal that interrupts it only ends the wait.
+        poll(&mut all, Timespec::try_from(self.nap()).ok().as_ref()).ok();
     }
 
     fn process(&mut self, batch: &Batch, now: Timestamp) {
@@ -189,6 +231,7 @@ impl Guard {
         let facts = self.facts.latest();
         let verdicts = self.policy.judge(&alerts, &facts, now);
         let enforced = self.carry_out(&verdicts, now);
+        self.share(&verdicts, &alerts);
         let mut entries: Vec<Entry> = alerts.iter().cloned().map(Entry::Alert).collect();
         for alert in alerts {
             self.feed.say(now, Happening::Alert(Box::new(alert)));
@@ -332,6 +375,7 @@ impl Guard {
             return;
         }
         let enforced = self.carry_out(&verdicts, now);
+        self.share(&verdicts, &[]);
         let entries = self.tell(verdicts, enforced, now);
         self.recorder.offer(entries);
     }
@@ -377,6 +421,9 @@ impl Guard {
         self.supervisor.stopping();
         let now = clock::now();
         self.snapshot();
+        if let Some(uplink) = &self.fleet {
+            uplink.stop();
+        }
         let stop = Entry::Stop(Stop {
             at: now,
             reason: reason.to_owned(),

@@ -19,9 +19,8 @@ use sense::{Held, Listeners, Sensors, SourceSpec};
 
 use super::{Guard, startup};
 use crate::{
-    cli::RunArgs,
+    cli::{Duty, RunArgs},
     config::Config,
-    content,
     geoip::GeoIp,
     sandbox::{self, Needs},
 };
@@ -39,6 +38,7 @@ struct Origin {
     config: Option<PathBuf>,
     state: PathBuf,
     observe: bool,
+    duty: Duty,
     /// What the program took before it made an engine.
     base: u64,
 }
@@ -62,6 +62,7 @@ impl Reload {
                 config: arguments.config.clone(),
                 state: state.to_owned(),
                 observe: arguments.observe,
+                duty: arguments.duty,
                 base,
             },
             done,
@@ -74,7 +75,7 @@ impl Reload {
 impl Origin {
     fn prepare(&self, held: &Held) -> Result<Prepared> {
         let config = Config::load(self.config.as_deref()).map_err(|d| anyhow!("{d}"))?;
-        let content = content::load(&config.rules)?;
+        let content = startup::rules(self.duty, &config)?;
         if let Some(first) = content
             .diagnostics
             .iter()
@@ -85,7 +86,7 @@ impl Origin {
                 content.errors()
             );
         }
-        let specs = startup::sources(&config);
+        let specs = startup::specs(self.duty, &config);
         let needs = Needs {
             config: &config,
             config_path: self.config.as_deref(),
@@ -171,6 +172,9 @@ impl Guard {
         engine.restore(&self.engine.snapshot())?;
         self.engine = engine;
         self.pulse.reconfigure(&new.config, &new.specs);
+        if let Some(uplink) = &self.fleet {
+            uplink.reconfigure(new.config.fleet.clone(), new.config.never_ban.clone());
+        }
         // The allowlist may have grown: what it protects now is lifted at the next tick.
         self.facts_seen = Arc::default();
         startup::announce_sources(&sensors, &problems);

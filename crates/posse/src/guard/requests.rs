@@ -24,8 +24,8 @@ impl Guard {
                     by,
                 } => self.ban(prefix, Duration::from_secs(seconds), &reason, &by, now),
                 Request::Unban { prefix, by } => self.unban(prefix, &by, now),
-                // Watching is the connection's own business; see `control`.
-                Request::Watch => (Reply::default(), Vec::new()),
+                // The connection's own business; see `control`.
+                Request::Explain { .. } | Request::Watch => (Reply::default(), Vec::new()),
                 Request::Acknowledge { id, by } => self.acknowledge(id, by, now),
                 Request::Digest => (self.digest(), Vec::new()),
                 Request::Unacknowledged => (self.unacknowledged(), Vec::new()),
@@ -72,6 +72,7 @@ impl Guard {
     fn execute(&mut self, mut outcome: order::Outcome, now: Timestamp) -> (Reply, Vec<Entry>) {
         let enforced = self.apply(&outcome.changes);
         outcome.reply.enforced = enforced;
+        self.share(&outcome.verdicts, &[]);
         let entries = outcome.entries();
         self.tell(outcome.verdicts, enforced.then(clock::now), now);
         (outcome.reply, entries)
@@ -99,6 +100,7 @@ impl Guard {
             feed_lines_dropped: self.feed.dropped(),
             sandbox: self.sandbox.summary(),
             channels: self.notifier.status(),
+            fleet: super::fleet::status(self.fleet.as_ref()),
         }
     }
 }

@@ -22,13 +22,13 @@ use sense::{
 use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
 
 use super::{
-    Guard, RECONCILE_EVERY, alerts, errands::Errands, memory, pulse::Pulse, reload::Reload,
+    Guard, RECONCILE_EVERY, alerts, errands::Errands, fleet, memory, pulse::Pulse, reload::Reload,
     signals, timekeeper::Jump, token,
 };
 use crate::{
     board::Board,
     budget::{self, Budget, Use},
-    cli::RunArgs,
+    cli::{Duty, RunArgs},
     clock,
     config::Config,
     content::{self, Content},
@@ -62,10 +62,10 @@ struct Ground {
 /// Reads what we are to do, and gives up everything that is not needed for it.
 fn ground(arguments: &RunArgs) -> Result<Ground> {
     let config = Config::load(arguments.config.as_deref()).map_err(|d| anyhow!("{d}"))?;
-    let rules = content::load(&config.rules)?;
+    let rules = rules(arguments.duty, &config)?;
     announce_content(&rules);
     let dir = state::folder(arguments.state.state.as_deref().or(config.state.as_deref()))?;
-    let specs = sources(&config);
+    let specs = specs(arguments.duty, &config);
     let needs = Needs {
         config: &config,
         config_path: arguments.config.as_deref(),
@@ -88,6 +88,22 @@ fn ground(arguments: &RunArgs) -> Result<Ground> {
         facts,
         sandbox,
     })
+}
+
+/// What is detected by.
+pub(super) fn rules(duty: Duty, config: &Config) -> Result<Content> {
+    match duty {
+        Duty::Everything => content::load(&config.rules),
+        Duty::EnforceOnly => Ok(content::compile(Vec::new())),
+    }
+}
+
+/// What is watched.
+pub(super) fn specs(duty: Duty, config: &Config) -> Vec<SourceSpec> {
+    match duty {
+        Duty::Everything => sources(config),
+        Duty::EnforceOnly => Vec::new(),
+    }
 }
 
 pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
@@ -114,12 +130,22 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let mut sensors = open_sources(ground.specs.clone(), &positions)?;
     wake_on(&mut sensors, &bell, &wishes, &shield)?;
     let (feed, board) = (Feed::default(), Board::default());
+    let uplink = fleet::start(&fleet::Surroundings {
+        config,
+        state: dir,
+        observe: arguments.observe,
+        facts: &ground.facts,
+        recorder: &recorder,
+        feed: &feed,
+        board: &board,
+    });
     let control = control::serve(
         dir,
         button.try_clone()?,
         Arc::clone(&recorder),
         feed.clone(),
         board.clone(),
+        uplink.clone(),
     )?;
     let heard = feed.listen().context("no room for a listener")?;
     let printer = feed::print(heard, style(arguments))?;
@@ -146,6 +172,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         sandbox: ground.sandbox,
         board,
         notifier,
+        fleet: uplink,
         pulse,
         started: now,
         next_publish: now,

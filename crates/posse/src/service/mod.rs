@@ -103,11 +103,13 @@ fn pages() -> Result<Vec<Page>> {
 /// that are not over back.
 fn withdraw() -> Result<()> {
     let config = Config::load(None).map_err(|d| anyhow!("{d}"))?;
-    let options = FirewallOptions {
-        table: config.enforce.table,
-        ..FirewallOptions::default()
-    };
-    Firewall::open(options)?.teardown()?;
+    for table in [config.enforce.table, config.fleet.table] {
+        let options = FirewallOptions {
+            table,
+            ..FirewallOptions::default()
+        };
+        Firewall::open(options)?.teardown()?;
+    }
     Ok(())
 }
 
