@@ -42,7 +42,8 @@ pub struct Ban {
 impl Ban {
     /// Milliseconds left; negative when it is over.
     pub const fn remaining_ms(&self, now: HubTime) -> i64 {
-        self.until.since(now)
+        let (until, now) = (self.until.0.cast_signed(), now.0.cast_signed());
+        until.saturating_sub(now)
     }
 }
 

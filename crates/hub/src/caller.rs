@@ -41,6 +41,18 @@ impl Role {
     }
 }
 
+impl From<fleet::Role> for Role {
+    fn from(role: fleet::Role) -> Self {
+        match role {
+            fleet::Role::Guard => Self::Guard,
+            fleet::Role::Analyst => Self::Analyst,
+            fleet::Role::Partner => Self::Partner,
+            fleet::Role::Police => Self::Police,
+            fleet::Role::Witness => Self::Witness,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
@@ -73,8 +85,8 @@ impl KeyKind {
 /// By what a caller is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Means {
-    /// A client certificate, by its serial number.
-    Certificate { serial: Arc<str> },
+    /// A client certificate, by the SHA-256 of its DER.
+    Certificate { fingerprint: [u8; 32] },
     /// An API key or a machine's password.
     Key { kind: KeyKind },
     /// The control socket.

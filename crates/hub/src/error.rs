@@ -1,5 +1,7 @@
 //! Why the hub did not do what it was asked.
 
+use std::{io, path::{Path, PathBuf}};
+
 use crate::limits;
 
 /// Why an order was not carried out. Nothing of it was done.
@@ -38,4 +40,46 @@ pub enum LoginError {
     TooOften,
     #[error("this machine was registered but not accepted yet: `posse keys accept NAME`")]
     NotAccepted,
+}
+
+/// Why the hub could not start, or its state could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{} holds no certificate; restore it, or move it and its key away to make a new \
+             authority (every member must then join again)", .0.display())]
+    Certificate(PathBuf),
+    #[error("not an ECDSA P-256 public key; send the uncompressed point, 65 bytes, in base64url")]
+    TlsKey,
+    #[error("the certificate authority")]
+    Authority(#[from] rcgen::Error),
+    #[error("the system has no randomness")]
+    Randomness(#[from] getrandom::Error),
+    #[error("hub.db")]
+    Database(#[from] rusqlite::Error),
+    #[error("hub.db holds what cannot be read: {0}")]
+    Corrupt(String),
+    #[error("{0}")]
+    Fleet(#[from] fleet::FleetError),
+    #[error("the ledger")]
+    Ledger(#[from] store::StoreError),
+    #[error("TLS")]
+    Tls(#[from] rustls::Error),
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl HubError {
+    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
