@@ -126,7 +126,8 @@ pub struct StatementAnswer {
     /// Set when the whole statement had been taken before: its answer was lost.
     #[serde(default)]
     pub repeated: bool,
-    /// Ops that were not taken, by their place; the others were.
+    /// Ops that were taken as the organisation's own but do not count for the community, by
+    /// their place.
     #[serde(default)]
     pub refused: Vec<RefusedOp>,
 }
@@ -152,4 +153,7 @@ pub struct Fault {
     pub key: Option<KeyId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sequence: Option<u64>,
+    /// For `ops_refused`: why nothing of the statement was taken; sign the others anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedOp>,
 }

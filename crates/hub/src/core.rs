@@ -3,33 +3,44 @@
 //! Looking never waits for the core's thread. An order is answered only when it is durable.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::IpAddr,
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
-use model::Prefix;
+use fleet::{
+    CommunityId, Generation, HubTime, OrgId, PublicKey, SignedStatement, Snapshot, SnapshotHash,
+};
+use model::{FleetAct, Prefix};
+use store::Recorder;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     ban::{Ban, BanId, Changes, Point},
-    caller::{Caller, KeyKind, Means, Role},
-    error::{LoginError, OrderError},
-    limits,
-    names::{CommunityId, HubTime, OrgId},
+    caller::{Caller, KeyKind},
+    db::Db,
+    error::{HubError, LoginError, OrderError},
+    fanout::FanOut,
+    gate, limits,
+    member::{Invite, Join, Joined, Opening, Renew, StatementTaken, Wish},
     order::{AlertFilter, Allowlist, NewKey, Release, Released, Report, Reported, StoredAlert},
+    presence::Presences,
+    registry::{Fingerprint, KeptSecret},
     secret,
-    view::{KeptSecret, View},
-    worker::{Order, Worker},
+    status::CommunityStatus,
+    tls::ca::Authority,
+    view::View,
+    worker::{Order, Parts, Worker, circle::Circle},
 };
 
 /// Failed logins of one address within [`FAILURES_WINDOW`] before it has to wait.
-const FAILURES_MAX: u32 = 10;
+const FAILURES_MAX: u32 = limits::REFUSED_LOGINS_MAX;
 const FAILURES_WINDOW: Duration = Duration::from_secs(60);
 /// Addresses whose failures are remembered.
 const FAILURE_ADDRESSES_MAX: usize = 16_384;
@@ -48,6 +59,21 @@ pub(crate) struct Shared {
     password_checks: AtomicUsize,
     failures: Mutex<HashMap<IpAddr, (Instant, u32)>>,
     hub_organisation: OrgId,
+    roster_key: OnceLock<PublicKey>,
+    fans: RwLock<BTreeMap<CommunityId, Arc<FanOut>>>,
+    snapshots: Mutex<BTreeMap<CommunityId, VecDeque<Arc<Snapshot>>>>,
+    own_addresses: RwLock<Vec<IpAddr>>,
+    answers: Mutex<Answers>,
+    pub(crate) presences: Presences,
+    communities: Mutex<Vec<CommunityStatus>>,
+    pub(crate) announcers: mpsc::UnboundedSender<Arc<FanOut>>,
+}
+
+/// Ledger indices of statements that were taken lately, by the hash of their bytes.
+#[derive(Default)]
+struct Answers {
+    indices: HashMap<String, u64>,
+    order: VecDeque<String>,
 }
 
 /// Hub time: monotonic while running, and never before what was persisted.
@@ -56,34 +82,82 @@ struct Clock {
     started: Instant,
 }
 
-/// The core's thread; dropping it stops the core once every [`Core`] is gone.
+/// The core's thread. [`Hub::stop`] ends it, whoever still holds a [`Core`].
 pub struct Hub {
     core: Core,
     thread: Option<JoinHandle<()>>,
+    pub(crate) authority: Option<Arc<Authority>>,
+    /// Logs of communities whose announcements are to be run.
+    pub(crate) fans: Option<mpsc::UnboundedReceiver<Arc<FanOut>>>,
 }
 
 impl Hub {
     /// A hub that keeps everything in memory, for doors' tests.
-    pub fn in_memory(organisation: OrgId) -> std::io::Result<Self> {
+    pub fn in_memory(organisation: OrgId) -> Result<Self, HubError> {
+        Self::start(organisation, Db::in_memory()?, None, None)
+    }
+
+    /// Opens the state folder; `recorder` is of the ledger beside.
+    pub fn open(
+        dir: &Path,
+        organisation: OrgId,
+        recorder: Arc<Recorder>,
+    ) -> Result<Self, HubError> {
+        let authority = Arc::new(Authority::open(dir)?);
+        Self::start(
+            organisation,
+            Db::open(dir)?,
+            Some(recorder),
+            Some(authority),
+        )
+    }
+
+    fn start(
+        organisation: OrgId,
+        db: Db,
+        recorder: Option<Arc<Recorder>>,
+        authority: Option<Arc<Authority>>,
+    ) -> Result<Self, HubError> {
         let (orders, receiver) = mpsc::channel(limits::ORDERS_MAX);
+        let (announcers, fans) = mpsc::unbounded_channel();
+        let base = HubTime(unix_ms().max(db.number("hub_time")?));
         let shared = Arc::new(Shared {
             view: RwLock::default(),
             news: watch::Sender::new(Point::default()),
             clock: Clock {
-                base: HubTime(unix_ms()),
+                base,
                 started: Instant::now(),
             },
             password_checks: AtomicUsize::new(0),
             failures: Mutex::default(),
             hub_organisation: organisation,
+            roster_key: OnceLock::new(),
+            fans: RwLock::default(),
+            snapshots: Mutex::default(),
+            own_addresses: RwLock::default(),
+            answers: Mutex::default(),
+            presences: Presences::default(),
+            communities: Mutex::default(),
+            announcers,
         });
-        let worker = Worker::new(Arc::clone(&shared), receiver);
+        let parts = Parts {
+            shared: Arc::clone(&shared),
+            orders: receiver,
+            db,
+            recorder,
+            authority: authority.clone(),
+        };
+        // Here, so that what is wrong with the state folder stops the start.
+        let worker = Worker::new(parts)?;
         let thread = std::thread::Builder::new()
             .name("hub-core".into())
-            .spawn(move || worker.run())?;
+            .spawn(move || worker.run())
+            .map_err(|e| HubError::io("start the core's thread for", Path::new("hub.db"), e))?;
         Ok(Self {
             core: Core { shared, orders },
             thread: Some(thread),
+            authority,
+            fans: Some(fans),
         })
     }
 
@@ -91,11 +165,12 @@ impl Hub {
         self.core.clone()
     }
 
-    /// Ends when every other [`Core`] is gone.
-    pub fn join(self) {
-        let Self { core, thread } = self;
-        drop(core);
-        if thread.is_some_and(|t| t.join().is_err()) {
+    /// What was ordered is made durable, then the core ends.
+    pub fn stop(mut self) {
+        let (reply, _) = oneshot::channel();
+        // It fails only when the thread is gone.
+        let _ = self.core.orders.blocking_send(Order::Stop { reply });
+        if self.thread.take().is_some_and(|t| t.join().is_err()) {
             tracing::error!("the hub's core panicked");
         }
     }
@@ -106,21 +181,21 @@ impl Hub {
 impl Core {
     /// The bouncer (or accepted machine, by [`Core::caller_by_name`]) that this key belongs to.
     pub fn caller_by_key(&self, secret: &str) -> Option<Caller> {
-        let hash = secret::hash_key(secret);
         let view = self.shared.view();
-        let entry = view.bouncers.get(&hash)?;
-        let KeptSecret::Key(kept) = &entry.secret else {
-            return None;
-        };
-        (secret::same(kept.as_slice(), &hash) && entry.accepted).then(|| entry.caller.clone())
+        let key = view.registry.bouncer(secret).filter(|key| key.accepted)?;
+        Some(view.registry.caller_of_key(key))
     }
 
     /// The caller of that name as it stands now; `None` when it was removed or not accepted.
     /// For doors that gave out a token at login: ask at each request.
     pub fn caller_by_name(&self, kind: KeyKind, name: &str) -> Option<Caller> {
         let view = self.shared.view();
-        let entry = view.keys.get(&(kind, name.into()))?;
-        entry.accepted.then(|| entry.caller.clone())
+        let key = view
+            .registry
+            .keys
+            .get(&(kind, name.to_owned()))
+            .filter(|key| key.accepted)?;
+        Some(view.registry.caller_of_key(key))
     }
 
     /// A machine's login. Slow on purpose; the check runs beside the async threads.
@@ -136,14 +211,10 @@ impl Core {
         let Some(_place) = Place::take(&self.shared) else {
             return Err(LoginError::Busy);
         };
-        let entry = self
-            .shared
-            .view()
-            .keys
-            .get(&(KeyKind::Machine, name.into()))
-            .cloned();
-        let hash = match entry.as_ref().map(|e| &e.secret) {
-            Some(KeptSecret::Password(hash)) => Some(Arc::clone(hash)),
+        let place = (KeyKind::Machine, name.to_owned());
+        let key = self.shared.view().registry.keys.get(&place).cloned();
+        let hash = match key.as_ref().map(|key| &key.secret) {
+            Some(KeptSecret::Password(hash)) => Some(hash.clone()),
             _ => None,
         };
         let fits = password.len() <= limits::PASSWORD_BYTES_MAX;
@@ -156,13 +227,45 @@ impl Core {
                 false
             }
         });
-        match (right.await.unwrap_or(false), entry) {
-            (true, Some(entry)) if entry.accepted => Ok(entry.caller.clone()),
+        let outcome = match (right.await.unwrap_or(false), key) {
+            (true, Some(key)) if key.accepted => {
+                Ok(self.shared.view().registry.caller_of_key(&key))
+            }
             (true, Some(_)) => Err(LoginError::NotAccepted),
             _ => {
                 self.shared.failed(from);
                 Err(LoginError::Wrong)
             }
+        };
+        self.note_login(name, from, &outcome);
+        outcome
+    }
+
+    /// Successes once for each login; refusals as often as the limit lets them come.
+    fn note_login(&self, name: &str, from: IpAddr, outcome: &Result<Caller, LoginError>) {
+        let (at, from) = (crate::worker::wall_clock(), from.to_string());
+        let name: String = name.chars().take(limits::KEY_NAME_BYTES_MAX).collect();
+        let act = match outcome {
+            Ok(caller) => {
+                let organisation = caller.organisation.to_string();
+                FleetAct::Login {
+                    at,
+                    organisation,
+                    name,
+                    from,
+                }
+            }
+            Err(e) => FleetAct::LoginRefused {
+                at,
+                name,
+                from,
+                reason: e.to_string(),
+                times: 1,
+            },
+        };
+        // A full queue must not hold up a login; the next one is recorded again.
+        if self.orders.try_send(Order::Record { act }).is_err() {
+            tracing::warn!("a login is not on record: the core is busy");
         }
     }
 
@@ -198,15 +301,78 @@ impl Core {
 
     /// Whoever may open the control socket, and tests.
     pub fn operator(&self, name: &str) -> Caller {
-        let organisation = self.shared.hub_organisation.clone();
-        Caller {
-            name: name.into(),
-            sees: Arc::new(BTreeSet::from([organisation.clone()])),
-            organisation,
-            communities: default_communities(),
-            role: Role::Operator,
-            means: Means::Control,
+        let operator = self.shared.view().registry.operator(name);
+        // The hub's organisation is there from the first start on.
+        operator.unwrap_or_else(|| Caller::nobody(self.shared.hub_organisation()))
+    }
+
+    /// The holder of a certificate that the handshake found to be of this hub's authority.
+    pub(crate) fn caller_by_certificate(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> Result<Caller, OrderError> {
+        let view = self.shared.view();
+        let certificate = view.registry.certificates.get(&fingerprint);
+        let certificate = certificate.ok_or(OrderError::Unknown)?;
+        if certificate.revoked.is_set() || certificate.not_after_unix_ms <= unix_ms() {
+            return Err(OrderError::Revoked);
         }
+        let place = (certificate.organisation.clone(), certificate.name.clone());
+        let member = view.registry.members.get(&place).filter(|m| !m.revoked);
+        let member = member.ok_or(OrderError::Revoked)?;
+        Ok(view.registry.caller_of_member(member, fingerprint))
+    }
+
+    /// Invites a guard, or another member; gives back the token.
+    pub async fn invite(&self, by: &Caller, invite: Invite) -> Result<String, OrderError> {
+        let by = by.clone();
+        self.order(|reply| Order::Invite { by, invite, reply })
+            .await
+    }
+
+    /// One member, or all of an organisation; says how many.
+    pub async fn revoke(
+        &self,
+        by: &Caller,
+        organisation: &OrgId,
+        name: Option<&str>,
+    ) -> Result<u64, OrderError> {
+        let (by, organisation) = (by.clone(), organisation.clone());
+        let name = name.map(ToOwned::to_owned);
+        self.order(|reply| Order::Revoke {
+            by,
+            organisation,
+            name,
+            reply,
+        })
+        .await
+    }
+
+    /// An operator's change to who belongs where; says what was done.
+    pub async fn wish(&self, by: &Caller, wish: Wish) -> Result<String, OrderError> {
+        let by = by.clone();
+        self.order(|reply| Order::Wish { by, wish, reply }).await
+    }
+
+    pub(crate) async fn join(&self, join: Join) -> Result<Joined, OrderError> {
+        if self.shared.failed_too_often(join.from) {
+            return Err(OrderError::Budget("too many refused tokens".to_owned()));
+        }
+        let from = join.from;
+        let joined = self
+            .order(|reply| Order::Join {
+                join: Box::new(join),
+                reply,
+            })
+            .await;
+        if let Err(OrderError::Token(_)) = joined {
+            self.shared.failed(from);
+        }
+        joined
+    }
+
+    pub(crate) async fn renew(&self, renew: Renew) -> Result<Joined, OrderError> {
+        self.order(|reply| Order::Renew { renew, reply }).await
     }
 }
 
@@ -309,12 +475,20 @@ impl Core {
     pub fn allowlists(&self, caller: &Caller) -> Vec<Arc<Allowlist>> {
         let view = self.shared.view();
         let mine = |list: &&Arc<Allowlist>| caller.sees.contains(&list.organisation);
-        view.allowlists.values().filter(mine).cloned().collect()
+        view.registry
+            .allowlists
+            .values()
+            .filter(mine)
+            .cloned()
+            .collect()
     }
 
     /// The allowlist, and which of its items, that holds all of `prefix`.
     pub fn allowed(&self, caller: &Caller, prefix: Prefix) -> Option<(Arc<Allowlist>, usize)> {
-        self.shared.view().allowed(caller, prefix, self.now())
+        self.shared
+            .view()
+            .registry
+            .allowed(caller, prefix, self.now())
     }
 }
 
@@ -388,6 +562,86 @@ impl Core {
         .await
     }
 
+    /// Takes a member's signed statement; answers when it is durable.
+    pub(crate) async fn state(
+        &self,
+        by: &Caller,
+        community: &CommunityId,
+        signed: SignedStatement,
+        from: IpAddr,
+    ) -> Result<(u64, StatementTaken), OrderError> {
+        gate::may_in(by, gate::Act::State, community)?;
+        let hash = crate::worker::circle::statement_hash(&signed);
+        let (by, community) = (by.clone(), community.clone());
+        let signed = Box::new(signed);
+        let taken: StatementTaken = self
+            .order(|reply| Order::Statement {
+                by,
+                community,
+                signed,
+                from,
+                reply,
+            })
+            .await?;
+        let index = taken.index.unwrap_or_default();
+        self.shared.remember_answer(hash, index);
+        Ok((index, taken))
+    }
+
+    /// Says that a community's ban is wrong. Gives whether it was lifted, why, and the ledger's
+    /// index.
+    pub async fn appeal(
+        &self,
+        by: &Caller,
+        community: &CommunityId,
+        prefix: Prefix,
+        reason: &str,
+    ) -> Result<(bool, String, u64), OrderError> {
+        gate::may_in(by, gate::Act::Appeal, community)?;
+        let (by, community, reason) = (by.clone(), community.clone(), reason.to_owned());
+        self.order(|reply| Order::Appeal {
+            by,
+            community,
+            prefix,
+            reason,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn open_stream(
+        &self,
+        community: &CommunityId,
+        from: Generation,
+        roster: u64,
+    ) -> Result<Opening, OrderError> {
+        let community = community.clone();
+        self.order(|reply| Order::Open {
+            community,
+            from,
+            roster,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) fn snapshot(
+        &self,
+        community: &CommunityId,
+        hash: &SnapshotHash,
+    ) -> Option<Arc<Snapshot>> {
+        let snapshots = lock(&self.shared.snapshots);
+        snapshots
+            .get(community)?
+            .iter()
+            .find(|s| s.hash == *hash)
+            .cloned()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     async fn order<T>(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<T, OrderError>>) -> Order,
@@ -427,6 +681,96 @@ impl Shared {
 
     pub(crate) const fn hub_organisation(&self) -> &OrgId {
         &self.hub_organisation
+    }
+
+    pub(crate) fn replace(&self, mut view: View) {
+        let mut old = self.view_mut();
+        // Open streams look at the flags they know.
+        for (fingerprint, known) in &old.registry.certificates {
+            if let Some(read) = view.registry.certificates.get(fingerprint) {
+                if read.revoked.is_set() {
+                    known.revoked.set();
+                }
+                let same = Arc::clone(known);
+                view.registry.certificates.insert(*fingerprint, same);
+            }
+        }
+        *old = view;
+    }
+
+    pub(crate) fn set_roster_key(&self, key: PublicKey) {
+        // It never changes once it is there.
+        let _ = self.roster_key.set(key);
+    }
+
+    pub(crate) fn roster_key(&self) -> Option<PublicKey> {
+        self.roster_key.get().copied()
+    }
+
+    pub(crate) fn add_fan(&self, id: &CommunityId, fan: &Arc<FanOut>) {
+        let mut fans = self.fans.write().unwrap_or_else(PoisonError::into_inner);
+        if fans.insert(id.clone(), Arc::clone(fan)).is_none() {
+            // Nobody listens when there is no server (tests of the core).
+            let _ = self.announcers.send(Arc::clone(fan));
+        }
+    }
+
+    pub(crate) fn wake_streams(&self) {
+        let fans = self.fans.read().unwrap_or_else(PoisonError::into_inner);
+        fans.values().for_each(|fan| fan.wake());
+    }
+
+    pub(crate) fn offer(&self, id: &CommunityId, snapshot: Arc<Snapshot>) {
+        let mut all = lock(&self.snapshots);
+        let kept = all.entry(id.clone()).or_default();
+        if kept.iter().any(|s| s.hash == snapshot.hash) {
+            return;
+        }
+        kept.push_back(snapshot);
+        if kept.len() > limits::SNAPSHOTS_MAX {
+            kept.pop_front();
+        }
+    }
+
+    pub(crate) fn own_addresses(&self) -> RwLockReadGuard<'_, Vec<IpAddr>> {
+        self.own_addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_own_addresses(&self, addresses: Vec<IpAddr>) {
+        *self
+            .own_addresses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    pub(crate) fn taken_before(&self, hash: &str) -> Option<u64> {
+        lock(&self.answers).indices.get(hash).copied()
+    }
+
+    fn remember_answer(&self, hash: String, index: u64) {
+        let mut answers = lock(&self.answers);
+        if answers.indices.insert(hash.clone(), index).is_some() {
+            return;
+        }
+        answers.order.push_back(hash);
+        if answers.order.len() > limits::ANSWERS_MAX
+            && let Some(old) = answers.order.pop_front()
+        {
+            answers.indices.remove(&old);
+        }
+    }
+
+    pub(crate) fn note_communities(&self, circles: &BTreeMap<CommunityId, Circle>) {
+        let status = circles
+            .iter()
+            .map(|(id, circle)| CommunityStatus::of(id, circle));
+        *lock(&self.communities) = status.collect();
+    }
+
+    pub(crate) fn communities(&self) -> Vec<CommunityStatus> {
+        lock(&self.communities).clone()
     }
 
     fn failed_too_often(&self, from: IpAddr) -> bool {
@@ -469,10 +813,8 @@ impl Drop for Place<'_> {
     }
 }
 
-pub(crate) fn default_communities() -> Arc<[CommunityId]> {
-    "main"
-        .parse()
-        .map_or_else(|_| Arc::from([]), |main| Arc::from([main]))
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn unix_ms() -> u64 {

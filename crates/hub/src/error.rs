@@ -1,6 +1,9 @@
 //! Why the hub did not do what it was asked.
 
-use std::{io, path::{Path, PathBuf}};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::limits;
 
@@ -25,6 +28,27 @@ pub enum OrderError {
     Stopping,
     #[error("too many: at most {max} {what}")]
     TooMany { max: usize, what: &'static str },
+    #[error("policy forbids {} of its bans; sign the others anew", .0.len())]
+    OpsRefused(Vec<crate::member::RefusedBan>),
+    #[error("{0}; come again later")]
+    Budget(String),
+    #[error("this sequence was seen before; the next must be at least {next}")]
+    SequenceSeen { next: u64 },
+    #[error("the signature does not verify")]
+    Signature,
+    #[error("the certificate or key was revoked; ask the hub's operator for a new invitation")]
+    Revoked,
+    #[error("{organisation} is no member of {community}")]
+    NotMember {
+        organisation: String,
+        community: String,
+    },
+    #[error("the token is {0}; ask the hub's operator for a new one (`posse hub invite`)")]
+    Token(&'static str),
+    #[error("{0}")]
+    NameTaken(String),
+    #[error("this statement key belongs to another member, or was revoked; make a new one")]
+    KeyTaken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

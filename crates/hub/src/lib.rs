@@ -15,24 +15,34 @@
 mod ban;
 mod caller;
 mod core;
+mod db;
 mod error;
+mod fanout;
 pub mod feeds;
+pub mod gate;
 pub mod lapi;
 pub mod limits;
+mod member;
 mod names;
 pub mod openc2;
 mod order;
+mod presence;
 mod rate;
+mod registry;
 mod secret;
+mod status;
+mod tls;
 mod view;
 mod worker;
 
 pub use ban::{Ban, BanId, Change, Changes, EndCause, Point};
 pub use caller::{Caller, KeyKind, Means, Role};
 pub use core::{Core, Hub};
-pub use error::{LoginError, OrderError};
-pub use names::{CommunityId, HubTime, OrgId};
+pub use error::{HubError, LoginError, OrderError};
+pub use member::{Invite, RefusedBan, Wish};
+pub use names::{CommunityId, Generation, HubTime, NameError, OrgId};
 pub use order::{
     AlertFilter, Allowlist, AllowlistItem, NewBan, NewKey, Release, Released, Report, Reported,
     StoredAlert,
 };
+pub use registry::{Community, CommunityRules, Hash, Member};

@@ -33,3 +33,34 @@ pub const BAN_SECONDS_MAX: u64 = 10 * 366 * 86_400;
 /// Allowlists, and items of one.
 pub const ALLOWLISTS_MAX: usize = 1_000;
 pub const ALLOWLIST_ITEMS_MAX: usize = 100_000;
+/// Communities of one hub.
+pub const COMMUNITIES_MAX: usize = 256;
+/// Members of all organisations.
+pub const MEMBERS_MAX: usize = 100_000;
+/// Invitations that wait to be used.
+pub const INVITATIONS_MAX: usize = 10_000;
+/// Statements whose answers are remembered for those that repeat them.
+pub const ANSWERS_MAX: usize = 65_536;
+/// Connections open at a time, and of them from one address.
+pub const CONNECTIONS_MAX: usize = 50_000;
+/// Connections without a client certificate, from one address.
+pub const STRANGERS_PER_ADDRESS_MAX: usize = 256;
+/// Streams of one organisation.
+pub const STREAMS_PER_ORGANISATION_MAX: usize = 20_000;
+/// How long a TLS handshake or a first byte may take.
+pub const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// Bytes of a request's head, and its headers.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of a body in the guards' protocol.
+pub const BODY_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a body at the doors for third parties: agents send batches of alerts.
+pub const DOOR_BODY_BYTES_MAX: usize = 50 << 20;
+/// How long a body may take.
+pub const BODY_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Streams of requests on one HTTP/2 connection.
+pub const REQUESTS_AT_A_TIME_MAX: u32 = 16;
+/// Snapshots of one community that are kept to be fetched.
+pub const SNAPSHOTS_MAX: usize = 2;
+/// Refused logins from one address within a minute.
+pub const REFUSED_LOGINS_MAX: u32 = 10;

@@ -208,7 +208,9 @@ impl Door {
         window: Window,
     ) -> Result<Option<u64>, Box<Response>> {
         let rule = allow_rule(caller, network);
-        let until = window.seconds.map(|s| self.core.now().plus_seconds(s));
+        let until = window
+            .seconds
+            .map(|s| self.core.now().plus(Duration::from_secs(s)));
         self.edit(caller, |items| {
             items.retain(|item| item.prefix != network);
             items.push(AllowlistItem {
@@ -319,10 +321,19 @@ fn failed(error: OrderError) -> Box<Response> {
     let status = match error {
         OrderError::Busy | OrderError::Stopping | OrderError::Unrecorded(_) => Status::Unavailable,
         // What this caller may not do is, to it, not there (SLPF 1.0 section 2.3.1).
-        OrderError::Forbidden { .. } => Status::NotImplemented,
-        OrderError::Refused(_) | OrderError::Unknown | OrderError::TooMany { .. } => {
-            Status::InternalError
-        }
+        OrderError::Forbidden { .. }
+        | OrderError::NotMember { .. }
+        | OrderError::Revoked
+        | OrderError::Token(_) => Status::NotImplemented,
+        OrderError::Refused(_)
+        | OrderError::Unknown
+        | OrderError::TooMany { .. }
+        | OrderError::Budget(_)
+        | OrderError::OpsRefused(_)
+        | OrderError::SequenceSeen { .. }
+        | OrderError::Signature
+        | OrderError::NameTaken(_)
+        | OrderError::KeyTaken => Status::InternalError,
     };
     Box::new(Response::refused(
         status,

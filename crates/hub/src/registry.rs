@@ -253,7 +253,8 @@ impl Registry {
             Record::Organisation(o) => drop(self.organisations.remove(&o.id)),
             Record::Community(c) => drop(self.communities.remove(&c.id)),
             Record::Member(m) => {
-                self.members.remove(&(m.organisation.clone(), m.name.clone()));
+                self.members
+                    .remove(&(m.organisation.clone(), m.name.clone()));
             }
             Record::Certificate(c) => drop(self.certificates.remove(&c.fingerprint)),
             Record::Invitation(i) => drop(self.invitations.remove(&i.secret)),
@@ -265,7 +266,8 @@ impl Registry {
             }
             Record::Person(p) => drop(self.people.remove(&p.name)),
             Record::Allowlist(a) => {
-                self.allowlists.remove(&(a.organisation.clone(), a.name.clone()));
+                self.allowlists
+                    .remove(&(a.organisation.clone(), a.name.clone()));
             }
         }
     }
@@ -295,7 +297,13 @@ impl Registry {
             fingerprint: fingerprint.0,
         };
         let role = Role::from(member.role);
-        self.caller(&member.name, &member.organisation, &member.communities, role, means)
+        self.caller(
+            &member.name,
+            &member.organisation,
+            &member.communities,
+            role,
+            means,
+        )
     }
 
     pub(crate) fn operator(&self, name: &str) -> Option<Caller> {
@@ -367,7 +375,9 @@ impl<'de, const N: usize> Deserialize<'de> for Hash<N> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)?;
-        let bytes = bytes.try_into().map_err(|_| D::Error::custom("of another length"))?;
+        let bytes = bytes
+            .try_into()
+            .map_err(|_| D::Error::custom("of another length"))?;
         Ok(Self(bytes))
     }
 }

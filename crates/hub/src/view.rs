@@ -1,8 +1,9 @@
-//! What is durable, for readers: bans in force by id and prefix, the sequence of changes, keys,
-//! allowlists. Written by the core's thread only, after ledger and `hub.db` took the change.
+//! What readers look at: bans in force by id and prefix, the sequence of changes, the registry.
+//! Written by the core's thread only. A change stands here some milliseconds before it is
+//! durable; nobody is told of it (answers, the watch, frames) before it is.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound::{Excluded, Included, Unbounded},
     sync::Arc,
 };
@@ -11,12 +12,14 @@ use model::Prefix;
 
 use crate::{
     ban::{Ban, BanId, Change, Changes, EndCause, Point},
-    caller::{Caller, KeyKind},
+    caller::Caller,
     limits::CHANGES_MAX,
     names::HubTime,
-    order::Allowlist,
-    secret::KeyHash,
+    registry::Registry,
 };
+
+/// Ended bans taken out in one transaction.
+const SWEPT_AT_ONCE_MAX: usize = 50_000;
 
 #[derive(Default)]
 pub(crate) struct View {
@@ -27,28 +30,7 @@ pub(crate) struct View {
     /// Changes up to here are no longer kept.
     floor: Point,
     pub(crate) point: Point,
-    /// Bouncers by the hash of their key.
-    pub(crate) bouncers: HashMap<KeyHash, Arc<KeyEntry>>,
-    /// All keys by kind and name.
-    pub(crate) keys: BTreeMap<(KeyKind, Arc<str>), Arc<KeyEntry>>,
-    pub(crate) allowlists: BTreeMap<String, Arc<Allowlist>>,
-}
-
-/// An API key or a machine.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyEntry {
-    pub(crate) caller: Caller,
-    pub(crate) kind: KeyKind,
-    pub(crate) secret: KeptSecret,
-    pub(crate) accepted: bool,
-    pub(crate) created_unix_ms: u64,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum KeptSecret {
-    Key(Box<KeyHash>),
-    /// PHC string.
-    Password(Arc<str>),
+    pub(crate) registry: Registry,
 }
 
 impl View {
@@ -58,6 +40,22 @@ impl View {
         self.point = self.point.max(ban.point);
         self.bans.insert(ban.id, Arc::clone(&ban));
         self.remember(Change::Added(ban));
+    }
+
+    /// From `hub.db`; what happened to it is recalled later.
+    pub(crate) fn restore(&mut self, ban: Arc<Ban>) {
+        self.by_prefix.insert((ban.prefix, ban.id));
+        self.by_end.insert((ban.until, ban.id));
+        self.bans.insert(ban.id, ban);
+    }
+
+    /// Bans whose time is over.
+    pub(crate) fn due(&self, now: HubTime) -> Vec<Arc<Ban>> {
+        let over = self.by_end.iter().take_while(|(until, _)| *until <= now);
+        over.take(SWEPT_AT_ONCE_MAX)
+            .filter_map(|(_, id)| self.bans.get(id))
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn end(&mut self, id: BanId, cause: EndCause, at: HubTime, point: Point) {
@@ -73,6 +71,15 @@ impl View {
             at,
             point,
         });
+    }
+
+    /// After a start: bans that ended before, and what was added, in the order of their points.
+    pub(crate) fn recall(&mut self, mut past: Vec<Change>, complete: bool) {
+        past.sort_by_key(Change::point);
+        let oldest = past.first().map_or(self.point, Change::point);
+        self.floor = if complete { Point(0) } else { oldest };
+        self.changes.clear();
+        past.into_iter().for_each(|change| self.remember(change));
     }
 
     fn remember(&mut self, change: Change) {
@@ -149,21 +156,5 @@ impl View {
         }
         answer.up_to = self.point;
         Some(answer)
-    }
-
-    /// The allowlist of the caller's organisation, or of the hub's, that holds all of `prefix`.
-    pub(crate) fn allowed(
-        &self,
-        caller: &Caller,
-        prefix: Prefix,
-        now: HubTime,
-    ) -> Option<(Arc<Allowlist>, usize)> {
-        let mine = |list: &&Arc<Allowlist>| caller.sees.contains(&list.organisation);
-        self.allowlists.values().filter(mine).find_map(|list| {
-            let at = list.items.iter().position(|item| {
-                item.until.is_none_or(|until| until > now) && item.prefix.covers(prefix)
-            });
-            at.map(|at| (Arc::clone(list), at))
-        })
     }
 }

@@ -41,7 +41,11 @@ impl Door {
             description: item.description.clone(),
             expiration: item.until.map_or_else(
                 || NEVER.to_owned(),
-                |until| time(wall.saturating_add_signed(until.since(now))),
+                |until| {
+                    time(wall.saturating_add_signed(
+                        until.0.cast_signed().saturating_sub(now.0.cast_signed()),
+                    ))
+                },
             ),
             value: item.prefix.to_string(),
         };

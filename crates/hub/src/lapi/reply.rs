@@ -54,8 +54,18 @@ pub(super) fn forbidden() -> Response {
 
 pub(super) fn order_failed(error: &OrderError) -> Response {
     let status = match error {
-        OrderError::Forbidden { .. } => StatusCode::FORBIDDEN,
-        OrderError::Refused(_) | OrderError::TooMany { .. } => StatusCode::BAD_REQUEST,
+        OrderError::Forbidden { .. }
+        | OrderError::NotMember { .. }
+        | OrderError::Revoked
+        | OrderError::Token(_) => StatusCode::FORBIDDEN,
+        OrderError::Budget(_) => StatusCode::TOO_MANY_REQUESTS,
+        OrderError::Refused(_)
+        | OrderError::TooMany { .. }
+        | OrderError::OpsRefused(_)
+        | OrderError::SequenceSeen { .. }
+        | OrderError::Signature
+        | OrderError::NameTaken(_)
+        | OrderError::KeyTaken => StatusCode::BAD_REQUEST,
         OrderError::Unknown => return message(StatusCode::NOT_FOUND, "object not found"),
         OrderError::Busy | OrderError::Unrecorded(_) | OrderError::Stopping => {
             StatusCode::SERVICE_UNAVAILABLE

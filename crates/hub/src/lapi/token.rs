@@ -4,6 +4,8 @@
 //! reads them. The key lives as long as the process: after a restart agents log in again by
 //! themselves.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
@@ -38,7 +40,7 @@ impl Tokens {
 
     pub(super) fn make(&self, machine: &str, now: HubTime) -> String {
         let claims = Claims {
-            exp: now.plus_seconds(LIFE_SECONDS).0,
+            exp: now.plus(Duration::from_secs(LIFE_SECONDS)).0,
             id: machine.to_owned(),
         };
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
@@ -73,7 +75,10 @@ mod tests {
         let now = HubTime(1_000_000);
         let token = tokens.make("web-1", now);
         assert_eq!(tokens.machine(&token, now).as_deref(), Some("web-1"));
-        assert_eq!(tokens.machine(&token, now.plus_seconds(LIFE_SECONDS)), None);
+        assert_eq!(
+            tokens.machine(&token, now.plus(Duration::from_secs(LIFE_SECONDS))),
+            None
+        );
         assert_eq!(Tokens::new().unwrap().machine(&token, now), None);
         let mut forged = token.into_bytes();
         for at in 0..forged.len() {

@@ -8,8 +8,8 @@ use std::{io, net::IpAddr, os::unix::fs::OpenOptionsExt as _, path::Path, time::
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
-    SerialNumber, SignatureAlgorithm,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
+    SignatureAlgorithm,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest as _, Sha256};
@@ -73,8 +73,8 @@ impl Authority {
             Err(e) => return Err(HubError::io("read", &key_path, e)),
         };
         let key = KeyPair::from_pem(&text)?;
-        let pem = std::fs::read_to_string(&pem_path)
-            .map_err(|e| HubError::io("read", &pem_path, e))?;
+        let pem =
+            std::fs::read_to_string(&pem_path).map_err(|e| HubError::io("read", &pem_path, e))?;
         let der = first_certificate(&pem).ok_or_else(|| HubError::Certificate(pem_path))?;
         Ok(Self {
             issuer: Issuer::new(root_params(), key),
@@ -193,7 +193,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Authority::open(dir.path()).unwrap().fingerprint();
         assert_eq!(Authority::open(dir.path()).unwrap().fingerprint(), first);
-        let mode = std::fs::metadata(dir.path().join(KEY_FILE)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(dir.path().join(KEY_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -1,0 +1,230 @@
+//! Least privilege, as one table: which role may do what. And what nobody may ban.
+//!
+//! That an organisation never touches another's is the caller's part ([`Caller::may_see`],
+//! [`Caller::may_release`]) and the registry's, which gives a caller its own communities only.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use fleet::CommunityId;
+use model::Prefix;
+
+use crate::{
+    caller::{Caller, Role},
+    error::OrderError,
+};
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Read bans: doors, streams, snapshots.
+    Read,
+    /// Bring alerts and bans through a third party's door.
+    Report,
+    /// Send signed statements.
+    State,
+    /// Lift own bans through a door.
+    Release,
+    /// Say that a community's ban is wrong.
+    Appeal,
+    /// Tell how one is.
+    Here,
+    /// Read alerts, and delete them.
+    Alerts,
+    /// Change allowlists of the own organisation.
+    Allow,
+    /// Invite, revoke, add keys, change communities.
+    Govern,
+}
+
+impl Act {
+    pub const ALL: [Self; 9] = [
+        Self::Read,
+        Self::Report,
+        Self::State,
+        Self::Release,
+        Self::Appeal,
+        Self::Here,
+        Self::Alerts,
+        Self::Allow,
+        Self::Govern,
+    ];
+
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Read => "read bans",
+            Self::Report => "report",
+            Self::State => "send statements",
+            Self::Release => "lift bans",
+            Self::Appeal => "appeal",
+            Self::Here => "tell how it is",
+            Self::Alerts => "work with alerts",
+            Self::Allow => "change allowlists",
+            Self::Govern => "govern the hub",
+        }
+    }
+}
+
+const fn acts(role: Role) -> &'static [Act] {
+    match role {
+        Role::Guard => &[Act::Read, Act::State, Act::Release, Act::Appeal, Act::Here],
+        Role::Analyst => &[
+            Act::Read,
+            Act::State,
+            Act::Release,
+            Act::Appeal,
+            Act::Alerts,
+            Act::Allow,
+            Act::Here,
+        ],
+        Role::Partner => &[Act::Read, Act::State, Act::Appeal, Act::Here],
+        Role::Police => &[Act::Read, Act::State, Act::Appeal, Act::Here],
+        Role::Witness => &[Act::Here],
+        Role::Bouncer => &[Act::Read, Act::Here],
+        Role::Machine => &[Act::Read, Act::Report, Act::Release, Act::Alerts, Act::Here],
+        Role::Operator => &Act::ALL,
+    }
+}
+
+/// The one place that says no to a role.
+pub fn may(by: &Caller, act: Act) -> Result<(), OrderError> {
+    if acts(by.role).contains(&act) {
+        return Ok(());
+    }
+    Err(OrderError::Forbidden {
+        name: by.name.to_string(),
+        role: by.role.word(),
+        act: act.words(),
+    })
+}
+
+/// The same within one community, of which the caller's organisation must be a member.
+pub fn may_in(by: &Caller, act: Act, community: &CommunityId) -> Result<(), OrderError> {
+    may(by, act)?;
+    if by.communities.contains(community) {
+        return Ok(());
+    }
+    Err(OrderError::NotMember {
+        organisation: by.organisation.to_string(),
+        community: community.to_string(),
+    })
+}
+
+/// Why no list of any organisation may hold this prefix.
+pub fn never(prefix: Prefix) -> Option<&'static str> {
+    const V4: [(Ipv4Addr, u8, &str); 6] = [
+        (
+            Ipv4Addr::new(0, 0, 0, 0),
+            8,
+            "\"this network\" (RFC 1122) is never banned",
+        ),
+        (Ipv4Addr::LOCALHOST, 8, "loopback is never banned"),
+        (
+            Ipv4Addr::new(169, 254, 0, 0),
+            16,
+            "link-local addresses are never banned",
+        ),
+        (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast is never banned"),
+        (
+            Ipv4Addr::new(255, 255, 255, 255),
+            32,
+            "broadcast is never banned",
+        ),
+        (
+            Ipv4Addr::new(240, 0, 0, 0),
+            4,
+            "reserved addresses are never banned",
+        ),
+    ];
+    const V6: [(Ipv6Addr, u8, &str); 4] = [
+        (
+            Ipv6Addr::UNSPECIFIED,
+            128,
+            "the unspecified address is never banned",
+        ),
+        (Ipv6Addr::LOCALHOST, 128, "loopback is never banned"),
+        (
+            Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0),
+            10,
+            "link-local addresses are never banned",
+        ),
+        (
+            Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0),
+            8,
+            "multicast is never banned",
+        ),
+    ];
+    let v4 = V4.iter().map(|(a, len, why)| (IpAddr::V4(*a), *len, *why));
+    let v6 = V6.iter().map(|(a, len, why)| (IpAddr::V6(*a), *len, *why));
+    v4.chain(v6).find_map(|(addr, len, why)| {
+        let network = Prefix::new(addr, len).ok()?;
+        network.overlaps(prefix).then_some(why)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use super::*;
+    use crate::caller::Means;
+
+    fn caller(role: Role) -> Caller {
+        let org: fleet::OrgId = "acme".parse().unwrap();
+        Caller {
+            name: "x".into(),
+            sees: Arc::new(BTreeSet::from([org.clone()])),
+            organisation: org,
+            communities: Arc::from(["main".parse().unwrap()]),
+            role,
+            means: Means::Control,
+        }
+    }
+
+    #[test]
+    fn a_role_may_no_more_than_it_needs() {
+        let all = [
+            (Role::Guard, "RSLAH"),
+            (Role::Witness, "H"),
+            (Role::Bouncer, "RH"),
+        ];
+        let letter = |act: Act| match act {
+            Act::Read => 'R',
+            Act::State => 'S',
+            Act::Release => 'L',
+            Act::Appeal => 'A',
+            Act::Here => 'H',
+            Act::Report | Act::Alerts | Act::Allow | Act::Govern => '!',
+        };
+        for (role, allowed) in all {
+            for act in Act::ALL {
+                let is = may(&caller(role), act).is_ok();
+                assert_eq!(is, allowed.contains(letter(act)), "{role} {act:?}");
+            }
+        }
+        let governs = |role| may(&caller(role), Act::Govern).is_ok();
+        assert!(governs(Role::Operator));
+        assert!(!governs(Role::Analyst) && !governs(Role::Police) && !governs(Role::Machine));
+    }
+
+    #[test]
+    fn a_community_is_for_its_members() {
+        let other = "other".parse().unwrap();
+        assert!(may_in(&caller(Role::Guard), Act::Read, &"main".parse().unwrap()).is_ok());
+        assert!(may_in(&caller(Role::Guard), Act::Read, &other).is_err());
+    }
+
+    #[test]
+    fn what_holds_everybody_is_never_banned() {
+        for text in [
+            "0.0.0.0/0",
+            "127.0.0.1",
+            "::/0",
+            "::1",
+            "224.0.0.0/3",
+            "fe80::/64",
+        ] {
+            assert!(never(text.parse().unwrap()).is_some(), "{text}");
+        }
+        assert!(never("203.0.113.9".parse().unwrap()).is_none());
+    }
+}
