@@ -171,10 +171,16 @@ impl Log {
 }
 
 impl Reader {
-    /// Waits for the next piece. `cut` is asked whenever something wakes the stream.
-    pub(crate) async fn next(&mut self, cut: impl Fn() -> bool) -> Next {
+    /// Waits for the next piece. Whether the stream must end is asked quickly before each, and
+    /// wholly when it was woken for nothing else.
+    pub(crate) async fn next(
+        &mut self,
+        quick: impl Fn() -> bool,
+        whole: impl Fn() -> bool,
+    ) -> Next {
+        let mut woken = false;
         loop {
-            if cut() {
+            if quick() {
                 return Next::Lost;
             }
             let head = *self.head.borrow_and_update();
@@ -189,6 +195,10 @@ impl Reader {
                 self.fan.arrived.fetch_add(1, Relaxed);
                 return Next::Piece(piece);
             }
+            if woken && whole() {
+                return Next::Lost;
+            }
+            woken = true;
             if self.head.changed().await.is_err() {
                 return Next::Lost;
             }

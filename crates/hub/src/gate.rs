@@ -80,7 +80,14 @@ const fn acts(role: Role) -> &'static [Act] {
         Role::Police => &[Act::Read, Act::State, Act::Appeal, Act::Here],
         Role::Witness => &[Act::Here],
         Role::Bouncer => &[Act::Read, Act::Here],
-        Role::Machine => &[Act::Read, Act::Report, Act::Release, Act::Alerts, Act::Here],
+        Role::Machine => &[
+            Act::Read,
+            Act::Report,
+            Act::Release,
+            Act::Alerts,
+            Act::Allow,
+            Act::Here,
+        ],
         Role::Operator => &Act::ALL,
     }
 }

@@ -29,7 +29,9 @@ mod order;
 mod presence;
 mod rate;
 mod registry;
+mod routes;
 mod secret;
+mod server;
 mod status;
 mod tls;
 mod view;
@@ -46,3 +48,5 @@ pub use order::{
     StoredAlert,
 };
 pub use registry::{Community, CommunityRules, Hash, Member};
+pub use server::{ServerOptions, Traffic, serve};
+pub use status::CommunityStatus;

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use fleet::{CommunityId, Generation, OrgId, PublicKey, Role};
 
 use crate::{
-    fanout::FanOut,
     fanout::Reader,
     registry::{Fingerprint, Member},
 };
@@ -77,6 +76,8 @@ pub struct RefusedBan {
 pub(crate) struct StatementTaken {
     pub(crate) index: Option<u64>,
     pub(crate) generation: Option<Generation>,
+    /// It was taken before; its answer was lost.
+    pub(crate) repeated: bool,
     pub(crate) refused: Vec<RefusedBan>,
 }
 
@@ -84,7 +85,6 @@ pub(crate) struct StatementTaken {
 pub(crate) struct Opening {
     pub(crate) first: Bytes,
     pub(crate) reader: Reader,
-    pub(crate) fan: Arc<FanOut>,
 }
 
 /// An operator's change to who belongs where.

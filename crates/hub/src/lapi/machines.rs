@@ -150,7 +150,9 @@ pub(super) async fn register(
         Ok(_) if accepted => StatusCode::ACCEPTED.into_response(),
         Ok(_) => StatusCode::CREATED.into_response(),
         // Upstream's word for a name that is taken.
-        Err(OrderError::Refused(why)) => reply::message(StatusCode::FORBIDDEN, &why),
+        Err(OrderError::Refused(why) | OrderError::NameTaken(why)) => {
+            reply::message(StatusCode::FORBIDDEN, &why)
+        }
         Err(error) => reply::order_failed(&error),
     }
 }

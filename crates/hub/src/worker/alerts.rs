@@ -101,7 +101,7 @@ impl Worker {
                 self.put(Record::Allowlist(Allowlist {
                     name: name.to_owned(),
                     organisation: by.organisation.clone(),
-                    created_unix_ms: old.map_or_else(unix_ms, |o| o.created_unix_ms),
+                    created_unix_ms: old.map_or(list.created_unix_ms, |o| o.created_unix_ms),
                     updated_unix_ms: unix_ms(),
                     ..list
                 }))?;

@@ -1,7 +1,7 @@
 //! Bans and releases, whoever orders them: third parties' reports, operators, members' signed
 //! statements, the court.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use fleet::{
     Ban as SignedBan, CommunityId, FleetError, HubTime, Op, OrgId, SignedStatement, Statement,
@@ -28,6 +28,14 @@ use crate::{
 
 /// The Local API's word for what a kernel does.
 const BAN: &str = "ban";
+
+/// Bans signed together: their statement fits its limit whatever their texts.
+const OPS_PER_STATEMENT: usize = 200;
+
+enum Made {
+    Op(Op),
+    Shown(BanId),
+}
 
 /// From where and why bans come, for the doors.
 struct Origin<'a> {
@@ -83,25 +91,7 @@ impl Worker {
             alert,
             ..Reported::default()
         };
-        for (place, ban) in report.bans.iter().enumerate() {
-            let outcome = if place < limits::BANS_PER_REPORT_MAX {
-                self.ban_for(by, ban, alert, turn)
-            } else {
-                Err(Fail::Order(OrderError::TooMany {
-                    max: limits::BANS_PER_REPORT_MAX,
-                    what: "bans in one report",
-                }))
-            };
-            answer.bans.push(match outcome {
-                Ok(id) => Ok(id),
-                Err(Fail::Order(e)) => {
-                    let reason = e.to_string();
-                    self.refused(turn, by, "ban", &reason, vec![ban.prefix]);
-                    Err(reason)
-                }
-                Err(e @ Fail::Hub(_)) => return Err(e),
-            });
-        }
+        self.bans_for(by, &report.bans, &mut answer, turn)?;
         if let (Some(id), Some(json)) = (alert, report.alert) {
             self.next_alert += 1;
             let kept = StoredAlert {
@@ -123,14 +113,66 @@ impl Worker {
         Ok(answer)
     }
 
-    /// One ban on behalf of the caller's organisation, signed by the key the hub holds for it.
-    fn ban_for(
+    /// Bans on behalf of the caller's organisation, signed by the key the hub holds for it.
+    fn bans_for(
+        &mut self,
+        by: &Caller,
+        bans: &[NewBan],
+        answer: &mut Reported,
+        turn: &mut Turn,
+    ) -> Outcome<()> {
+        let mut chosen: Vec<(usize, Op)> = Vec::new();
+        for (place, ban) in bans.iter().enumerate() {
+            let outcome = if place < limits::BANS_PER_REPORT_MAX {
+                self.op_for(by, ban, answer.alert, turn)
+            } else {
+                let max = limits::BANS_PER_REPORT_MAX;
+                Err(Fail::Order(OrderError::TooMany {
+                    max,
+                    what: "bans in one report",
+                }))
+            };
+            answer.bans.push(match outcome {
+                Ok(Made::Shown(id)) => Ok(id),
+                Ok(Made::Op(op)) => {
+                    chosen.push((place, op));
+                    Err(String::new())
+                }
+                Err(Fail::Order(e)) => {
+                    let reason = e.to_string();
+                    self.refused(turn, by, "ban", &reason, vec![ban.prefix]);
+                    Err(reason)
+                }
+                Err(e @ Fail::Hub(_)) => return Err(e),
+            });
+        }
+        for part in chosen.chunks(OPS_PER_STATEMENT) {
+            match self.issue_for(by, bans, part, answer, turn) {
+                Ok(()) => {}
+                Err(Fail::Order(e)) => {
+                    let reason = e.to_string();
+                    let prefixes = part.iter().map(|(_, op)| op.prefix()).take(64).collect();
+                    self.refused(turn, by, "ban", &reason, prefixes);
+                    for (place, _) in part {
+                        if let Some(slot) = answer.bans.get_mut(*place) {
+                            *slot = Err(reason.clone());
+                        }
+                    }
+                }
+                Err(e @ Fail::Hub(_)) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// What one ban becomes: part of a statement, or (what no kernel can do) a line for doors.
+    fn op_for(
         &mut self,
         by: &Caller,
         ban: &NewBan,
         alert: Option<u64>,
         turn: &mut Turn,
-    ) -> Outcome<BanId> {
+    ) -> Outcome<Made> {
         let refused = |why: String| Fail::Order(OrderError::Refused(why));
         let community = by.communities.first().cloned();
         let community = community.ok_or_else(|| refused("it is in no community".to_owned()))?;
@@ -142,54 +184,79 @@ impl Worker {
         {
             return Err(refused(format!("on the allowlist {}", list.name)));
         }
+        self.lawful(&community, by, ban.prefix).map_err(refused)?;
         let most = u64::from(fleet::LASTS_SECONDS_MAX);
         let lasts = u32::try_from(ban.seconds.clamp(1, most)).unwrap_or(u32::MAX);
-        let origin = Origin {
-            kind: &ban.kind,
-            origin: &ban.origin,
-            scenario: &ban.scenario,
-            alert,
-        };
         if ban.kind != BAN {
-            self.lawful(&community, by, ban.prefix).map_err(refused)?;
-            let until = turn
-                .now
-                .plus(std::time::Duration::from_secs(u64::from(lasts)));
-            return self.add(
-                &community,
-                &by.organisation,
-                ban.prefix,
-                until,
-                &origin,
-                turn,
-            );
+            let origin = Origin {
+                kind: &ban.kind,
+                origin: &ban.origin,
+                scenario: &ban.scenario,
+                alert,
+            };
+            let until = turn.now.plus(Duration::from_secs(u64::from(lasts)));
+            let org = &by.organisation;
+            return self
+                .add(&community, org, ban.prefix, until, &origin, turn)
+                .map(Made::Shown);
         }
-        let op = Op::Ban(SignedBan {
+        Ok(Made::Op(Op::Ban(SignedBan {
             prefix: ban.prefix,
             lasts,
             kind: kind_word(&ban.scenario),
             reason: plain(&ban.scenario).into(),
             tlp: Tlp::Green,
             provenance: provenance(alert, by),
-        });
+        })))
+    }
+
+    fn issue_for(
+        &mut self,
+        by: &Caller,
+        bans: &[NewBan],
+        part: &[(usize, Op)],
+        answer: &mut Reported,
+        turn: &mut Turn,
+    ) -> Outcome<()> {
+        let refused = |why: String| Fail::Order(OrderError::Refused(why));
+        let community = by.communities.first().cloned().ok_or(OrderError::Unknown)?;
         let key = self.desks.get(&by.organisation).cloned();
         let key = key.ok_or_else(|| refused("its organisation is not known here".to_owned()))?;
-        self.lawful(&community, by, ban.prefix).map_err(refused)?;
-        self.affordable(&community, by, 1, turn.now)
+        self.affordable(&community, by, part.len(), turn.now)
             .map_err(refused)?;
         let circle = self
             .circles
             .get_mut(&community)
             .ok_or(OrderError::Unknown)?;
-        let (statement, signed) = circle
-            .issue(&key, vec![op], turn.now)
-            .map_err(|e| refused(e.to_string()))?;
+        let ops: Vec<Op> = part.iter().map(|(_, op)| op.clone()).collect();
+        let issued = circle.issue(&key, ops, turn.now);
+        let (statement, signed) = issued.map_err(|e| refused(e.to_string()))?;
         self.note_statement(&by.organisation, &community, &statement, &signed, turn);
-        let ids = self.show(&community, &by.organisation, &statement, &origin, turn)?;
+        for (place, op) in part {
+            let (Some(ban), Op::Ban(made)) = (bans.get(*place), op) else {
+                continue;
+            };
+            let origin = Origin {
+                kind: &ban.kind,
+                origin: &ban.origin,
+                scenario: &ban.scenario,
+                alert: answer.alert,
+            };
+            let until = turn.now.plus(Duration::from_secs(u64::from(made.lasts)));
+            let id = self.add(
+                &community,
+                &by.organisation,
+                ban.prefix,
+                until,
+                &origin,
+                turn,
+            )?;
+            if let Some(slot) = answer.bans.get_mut(*place) {
+                *slot = Ok(id);
+            }
+        }
         self.hear(&community, by, &statement, None, turn)?;
-        ids.first()
-            .copied()
-            .ok_or_else(|| refused("no ban came of it".to_owned()))
+        Ok(())
     }
 
     /// What no list may hold, the hub's addresses, widths: refused whoever asks.
@@ -268,6 +335,7 @@ impl Worker {
         if let Some(index) = self.shared.taken_before(&hash) {
             return Ok(StatementTaken {
                 index: Some(index),
+                repeated: true,
                 ..StatementTaken::default()
             });
         }
@@ -406,13 +474,12 @@ impl Worker {
         statement: &Statement,
         origin: &Origin<'_>,
         turn: &mut Turn,
-    ) -> Result<Vec<BanId>, Fail> {
-        let mut ids = Vec::new();
+    ) -> Result<(), Fail> {
         for op in &statement.ops {
             match op {
                 Op::Ban(ban) => {
-                    let end = fleet::end_of(turn.now, ban.lasts).unwrap_or(u32::MAX);
-                    let until = HubTime::from_seconds(end);
+                    // The set rounds ends up to the minute; doors tell what was asked for.
+                    let until = turn.now.plus(Duration::from_secs(u64::from(ban.lasts)));
                     let own = Origin {
                         scenario: if origin.scenario.is_empty() {
                             &ban.kind
@@ -421,7 +488,7 @@ impl Worker {
                         },
                         ..*origin
                     };
-                    ids.push(self.add(community, org, ban.prefix, until, &own, turn)?);
+                    self.add(community, org, ban.prefix, until, &own, turn)?;
                 }
                 Op::Release(release) => {
                     let whose = release.of.as_ref().unwrap_or(org);
@@ -439,7 +506,7 @@ impl Worker {
                 }
             }
         }
-        Ok(ids)
+        Ok(())
     }
 
     /// A ban in the doors' view, in the place of the organisation's former one.

@@ -50,11 +50,7 @@ impl Worker {
             shared.offer(community, Arc::clone(snapshot));
         }
         let reader = circle.fan.reader();
-        Ok(Opening {
-            first,
-            reader,
-            fan: Arc::clone(&circle.fan),
-        })
+        Ok(Opening { first, reader })
     }
 
     /// A community that was made in this batch.
