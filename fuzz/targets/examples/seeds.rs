@@ -32,6 +32,12 @@ fn main() -> io::Result<()> {
         put(&format!("rule_yaml-{folder}"), &knobbed(&[folder], &[text]))?;
     }
     put("sigma", &knobbed(&[0], SIGMA))?;
+    put("lapi_alert", &knobbed(&[0], ALERTS))?;
+    put("lapi_alert-metrics", &knobbed(&[1], METRICS))?;
+    put("lapi_alert-query", &knobbed(&[2], QUERIES))?;
+    put("lapi_alert-duration", &knobbed(&[3], DURATIONS))?;
+    put("openc2", COMMANDS)?;
+    put("warninglist", WARNINGLISTS)?;
     put("line", &knobbed(&[0, 5], SYSLOG_LINES))?;
     put("line-web", &knobbed(&[1, 14], WEB_LINES))
 }
@@ -55,6 +61,60 @@ fn knobbed(knobs: &[u8], texts: &[&str]) -> Vec<Vec<u8>> {
         .map(|text| [knobs, text.as_bytes()].concat())
         .collect()
 }
+
+const ALERTS: &[&str] = &[
+    "[]",
+    "null",
+    r#"[{"capacity":5}]"#,
+    r#"[{"capacity":5,"decisions":null,"events":[{"meta":[{"key":"source_ip","value":"192.0.2.7"}],
+        "timestamp":"2026-11-21T17:51:01Z"}],"events_count":6,"labels":null,"leakspeed":"10s",
+        "message":"m","remediation":true,"scenario":"a/ssh-bf","scenario_hash":"h",
+        "scenario_version":"0.3","simulated":false,"source":{"scope":"Ip","value":"192.0.2.7",
+        "latitude":0.5},"start_at":"2026-11-21T17:51:01Z","stop_at":"2026-11-21T17:51:03Z"}]"#,
+    r#"[{"capacity":0,"decisions":[{"duration":"4h","origin":"cscli","scenario":"manual",
+        "scope":"Range","type":"ban","value":"198.51.100.0/24"}],"events":[],"events_count":1,
+        "leakspeed":"0","message":"","scenario":"manual","scenario_hash":"","scenario_version":"",
+        "simulated":false,"source":{"scope":"Range","value":"198.51.100.0/24"},"start_at":"",
+        "stop_at":"","meta":[],"kind":"cscli","unknown":[[[{}]]]}]"#,
+];
+const METRICS: &[&str] = &[
+    r#"{"remediation_components":[{"type":"b","version":"1","metrics":[{"meta":{},"items":[
+        {"name":"active_decisions","unit":"ip","value":3},{"name":"dropped","unit":"packet",
+        "value":1e40},{"name":"dropped","unit":"packet","value":-1}]}]}],"log_processors":null}"#,
+];
+const QUERIES: &[&str] = &[
+    "startup=true&scopes=ip%2Crange&origins=crowdsec,cscli&scenarios_not_containing=http",
+    "ip=2001:db8::1&contains=false&type=ban&scope=Ip&value=x",
+    "since=-4h&until=1h&limit=0&has_active_decision=true&range=198.51.100.0/24",
+    "a=%zz&&=&b+c=%e2%82",
+];
+const DURATIONS: &[&str] = &[
+    "4h0m0s",
+    "-1m3s",
+    "1.5ms",
+    "123.4s",
+    ".5us",
+    "106751d23h47m16.854s",
+];
+const COMMANDS: &[&str] = &[
+    r#"{"headers":{"request_id":"r","created":1795000000000,"from":"a"},"body":{"openc2":{"request":
+        {"action":"deny","target":{"ipv4_net":"198.51.100.3/32"},"args":{"start_time":1795291200000,
+        "duration":14400000,"response_requested":"complete","pf":{"drop_process":"none",
+        "direction":"ingress","persistent":true,"logged":true}},"actuator":{"pf":{"named_group":
+        "g"}},"command_id":"c-1"}}}}"#,
+    r#"{"action":"allow","target":{"ipv6_net":["2001:db8::",32]},"args":{"stop_time":1795291260000}}"#,
+    r#"{"action":"delete","target":{"slpf:rule_number":1234}}"#,
+    r#"{"action":"query","target":{"features":["versions","profiles","pairs","rate_limit"]}}"#,
+    r#"{"action":"deny","target":{"ipv4_connection":{"src_addr":"192.0.2.1"}}}"#,
+    r#"{"action":"update","target":{"file":{"name":"x"}},"args":{"slpf":{"insert_rule":1}}}"#,
+];
+const WARNINGLISTS: &[&str] = &[
+    r#"{"name":"a","version":20260820,"type":"cidr","list":["192.0.2.0/24","2001:db8::/32",
+        "192.0.2.0/24","x"],"matching_attributes":["ip-src"]}"#,
+    r#"{"type":"hostname","version":"1","list":["example.org",".example.net",7,null,["a"]]}"#,
+    r#"{"type":"string","list":["198.51.100.1"],"description":null}"#,
+    r#"{"type":"regex","list":["^a.*$","192.0.2.1"],"list2":{"deep":[[[1.5e3]]]}}"#,
+];
 
 const SIGMA: &[&str] = &[
     "title: a\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  s: {eventName|startswith: Del, \

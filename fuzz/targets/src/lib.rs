@@ -9,6 +9,7 @@ mod expression;
 mod fail2ban;
 mod fleet;
 mod grok;
+mod intel;
 mod journal;
 mod ledger;
 mod line;
@@ -24,6 +25,7 @@ pub use self::{
     fail2ban::fail2ban,
     fleet::{fleet_frame, fleet_frame_seeds, fleet_snapshot, fleet_snapshot_seeds},
     grok::grok,
+    intel::{lapi_alert, openc2, warninglist},
     journal::journal_export,
     ledger::checkpoint,
     line::line,
@@ -38,7 +40,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 17] = [
     ("checkpoint", checkpoint),
     ("date", date),
     ("expression", expression),
@@ -47,12 +49,15 @@ pub const TARGETS: [Target; 14] = [
     ("fleet_snapshot", fleet_snapshot),
     ("grok", grok),
     ("journal_export", journal_export),
+    ("lapi_alert", lapi_alert),
     ("line", line),
     ("netlink_reply", netlink_reply),
+    ("openc2", openc2),
     ("rule_yaml", rule_yaml),
     ("sigma", sigma),
     ("snapshot", snapshot),
     ("syslog", syslog),
+    ("warninglist", warninglist),
 ];
 
 /// "Now" in every target: a target's outcome hangs on its bytes alone.
