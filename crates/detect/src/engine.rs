@@ -507,15 +507,20 @@ impl Engine {
             ..
         } = self;
         let passes = prefilter.may_matter(record.text, &source.labels, parsers, symbols);
-        let jailed = self.jailed(record, source, clock, alerts);
-        self.begin(record, source, clock);
         let mut explainer = Explainer::new(patterns, &self.symbols, &self.event);
-        let outcome = match self.sigma_form(record, source) {
+        let jailed = self.through_jails(record, source, clock, alerts, &mut explainer);
+        self.begin(record, source, clock);
+        explainer.jails_are_done(&self.event, &self.symbols);
+        let form = self.sigma_form(record, source);
+        let outcome = match form {
             Some(form) => self.take_for_sigma(form, record, source, clock, alerts, &mut explainer),
             None => self.take(record, source, clock, alerts, &mut explainer),
         };
-        let outcome = jailed.or(outcome);
         let mut account = explainer.account;
+        if form.is_some() && outcome != Outcome::Whitelisted {
+            account.sigma = self.sigma.as_ref().and_then(|sigma| sigma.account());
+        }
+        let outcome = jailed.or(outcome);
         account.prefilter_skips = !passes;
         account.time = self.event.marshaled_time;
         if account.fields.is_empty() {

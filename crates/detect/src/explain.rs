@@ -4,7 +4,7 @@
 //! and buckets say of themselves comes from `buckets::looking`. Stands beside the data's way and
 //! must not change it: the line counts exactly as an unexplained one does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use model::Timestamp;
 use serde::Serialize;
@@ -30,13 +30,68 @@ pub struct Account {
     /// An ordinary run would have left the line at the prefilter: it holds none of the texts
     /// without which no rule can care.
     pub prefilter_skips: bool,
+    /// What each fail2ban jail that watches this source made of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jails: Vec<JailAccount>,
     pub stages: Vec<StageAccount>,
+    /// What Sigma rules made of it; `None` when the line is of no log source that they know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<SigmaAccount>,
     /// The event's fields when the parsers were done.
     pub fields: BTreeMap<String, String>,
     /// The time that stands in the line.
     pub time: Option<Timestamp>,
     pub scenarios: Vec<ScenarioAccount>,
     pub overflows: Vec<OverflowAccount>,
+}
+
+/// What one jail made of a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JailAccount {
+    pub jail: String,
+    pub end: JailEnd,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum JailEnd {
+    /// No failregex matched, or ignoreregex did.
+    NoMatch,
+    /// Part of a connection: failregex number `regex` (from 1) matched, and nobody failed yet.
+    Helped { regex: usize },
+    /// A failure that names no address: hosts' names are not looked up.
+    Nameless { regex: usize, who: String },
+    /// The jail's `ignoreip` spares the address.
+    Ignored { regex: usize, address: IpAddr },
+    /// A failure, poured into the jail's bucket.
+    Failed {
+        regex: usize,
+        address: IpAddr,
+        /// Of the last of its lines.
+        time: Timestamp,
+        /// Lines of the connection that belong to it.
+        lines: usize,
+        /// The last name it failed as, or nothing.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        user: String,
+    },
+}
+
+/// What Sigma rules made of a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SigmaAccount {
+    /// Titles and ids of the rules that match.
+    pub matched: Vec<SigmaMatch>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SigmaMatch {
+    pub title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    pub file: String,
 }
 
 /// What one stage did.
@@ -124,6 +179,10 @@ pub(crate) struct Explainer<'l> {
     /// The fields when last looked at.
     known: BTreeMap<String, String>,
     told: usize,
+    /// The event under way is a jail's failure.
+    is_of_jail: bool,
+    /// Overflows before the parsers' turn.
+    settled: usize,
 }
 
 impl<'l> Explainer<'l> {
@@ -134,7 +193,16 @@ impl<'l> Explainer<'l> {
             open: Vec::new(),
             known: fields(event, symbols),
             told: 0,
+            is_of_jail: true,
+            settled: 0,
         }
+    }
+
+    /// The jails are done; what comes now is the parsers' work on `event`.
+    pub(crate) fn jails_are_done(&mut self, event: &Event, symbols: &Symbols) {
+        self.is_of_jail = false;
+        self.settled = self.account.overflows.len();
+        self.known = fields(event, symbols);
     }
 
     /// Notes which fields changed, for the node under way.
@@ -175,7 +243,8 @@ impl<'l> Explainer<'l> {
     }
 
     fn stages(&mut self) -> &mut Vec<StageAccount> {
-        match self.account.overflows.last_mut() {
+        let open = self.account.overflows.get_mut(self.settled..);
+        match open.and_then(<[_]>::last_mut) {
             Some(overflow) => &mut overflow.postoverflow,
             None => &mut self.account.stages,
         }
@@ -258,7 +327,23 @@ impl Trace for Explainer<'_> {
 
     fn scenarios(&mut self, found: Vec<ScenarioAccount>, event: &Event, symbols: &Symbols) {
         self.account.fields = fields(event, symbols);
-        self.account.scenarios = found;
+        // A line may count as what a jail makes of it, as what parsers make of it, or both.
+        let known = std::mem::take(&mut self.account.scenarios);
+        let is_news = |account: &ScenarioAccount| {
+            let counts = matches!(
+                account.end,
+                ScenarioEnd::Counted { .. } | ScenarioEnd::Overflowed { .. }
+            );
+            let is_told = known.iter().any(|k| k.scenario == account.scenario);
+            counts || !(self.is_of_jail || is_told)
+        };
+        let news = found.into_iter().filter(is_news).collect::<Vec<_>>();
+        self.account.scenarios = known;
+        self.account.scenarios.extend(news);
+    }
+
+    fn jail(&mut self, account: JailAccount) {
+        self.account.jails.push(account);
     }
 
     fn ran_over(&mut self, scenario: &str, events: u64) {

@@ -15,7 +15,7 @@ use crate::{
     dates,
     enrich::{self, Enrich, Names},
     event::{Event, FieldMap, Span},
-    explain::OverflowEnd,
+    explain::{JailAccount, OverflowEnd},
     expr::{self, Effect, Env, Expr, Services, Value},
     grok::Cache,
     nodes::{
@@ -58,6 +58,8 @@ pub trait Trace {
     fn wants_nodes(&self) -> bool {
         true
     }
+    /// What a jail made of the line. Told only to who wants scenarios.
+    fn jail(&mut self, _account: JailAccount) {}
     /// One step inside a node. Told only to who wants nodes.
     fn step(&mut self, _step: Step<'_>, _env: &Env<'_>) {}
 }

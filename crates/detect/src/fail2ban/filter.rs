@@ -100,7 +100,7 @@ pub(super) enum Judged {
 /// A failure; [`CompiledFilter::session`] has the rest until the next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
-    regex: usize,
+    pub(super) regex: usize,
     pub(super) time: Timestamp,
     session: usize,
 }
@@ -165,7 +165,7 @@ impl<'s> Who<'s> {
     }
 
     /// As a ban names it.
-    fn id(self) -> String {
+    pub(super) fn id(self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
             Self::Network(base, bits) => format!("{base}/{bits}"),

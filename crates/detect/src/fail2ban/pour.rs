@@ -11,7 +11,7 @@ use super::jails::Caught;
 use crate::{
     engine::{Clock, Engine, Outcome},
     event::FieldMap,
-    parse::NoTrace,
+    parse::{NoTrace, Trace},
 };
 
 /// Room for most addresses' texts.
@@ -47,29 +47,30 @@ impl Engine {
         if self.jails.is_empty() {
             return Jailed(0);
         }
-        self.through_jails(record, source, clock, alerts)
+        self.through_jails(record, source, clock, alerts, &mut NoTrace)
     }
 
-    fn through_jails(
+    /// Like [`Engine::jailed`], and tells what each jail made of the line.
+    pub(crate) fn through_jails(
         &mut self,
         record: &Record<'_>,
         source: &SourceInfo,
         clock: Clock,
         alerts: &mut Vec<Alert>,
+        trace: &mut dyn Trace,
     ) -> Jailed {
         let now = match clock {
             Clock::CatchUp { now } | Clock::Live { now } => now,
             Clock::Recording => record.meta.received,
         };
         let mut caught = std::mem::take(&mut self.caught);
-        self.jails.take(record.text, source, now, &mut caught);
+        self.jails
+            .take(record.text, source, now, &mut caught, trace);
         let mut counted = 0;
         for one in caught.drain(..) {
             self.begin(record, source, clock);
             self.tell_failure(&one);
-            if let Outcome::Parsed { poured } =
-                self.count(record, source, clock, alerts, &mut NoTrace)
-            {
+            if let Outcome::Parsed { poured } = self.count(record, source, clock, alerts, trace) {
                 counted += poured;
             }
             // The parsers say what becomes of the line itself.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     buckets::{Scenario, fed},
     engine::{EntryKind, RuleEntry},
+    explain::{SigmaAccount, SigmaMatch},
     symbols::Symbols,
 };
 
@@ -361,6 +362,21 @@ impl SigmaRules {
     /// Whether the last event is of a log source that rules are about.
     pub(crate) fn is_recognised(&self) -> bool {
         self.active.iter().any(|word| *word != 0)
+    }
+
+    /// The rules that the last judged line matched; `None` when it is of no log source they know.
+    pub(crate) fn account(&self) -> Option<SigmaAccount> {
+        let rules = self.matches.iter();
+        let matched = rules
+            .filter_map(|number| self.rules.get(*number as usize))
+            .map(|rule| SigmaMatch {
+                title: rule.meta.title.clone(),
+                id: rule.meta.id.clone(),
+                level: rule.meta.level.clone(),
+                file: rule.file.clone(),
+            })
+            .collect();
+        self.is_recognised().then_some(SigmaAccount { matched })
     }
 
     pub(crate) fn values_dropped(&self) -> u64 {

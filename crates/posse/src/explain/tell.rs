@@ -7,8 +7,8 @@ use std::io::Write;
 
 use anyhow::Result;
 use detect::explain::{
-    BucketState, FalsePart, GrokAccount, NodeAccount, OverflowAccount, OverflowEnd,
-    ScenarioAccount, ScenarioEnd, StageAccount,
+    BucketState, FalsePart, GrokAccount, JailAccount, JailEnd, NodeAccount, OverflowAccount,
+    OverflowEnd, ScenarioAccount, ScenarioEnd, SigmaAccount, StageAccount,
 };
 use model::{format_duration, harmless};
 
@@ -74,9 +74,13 @@ impl Teller {
         writeln!(out, "{}", self.paint.text(Ink::Bold, &title))?;
         writeln!(out, "  {}", harmless(&what.line))?;
         self.prefilter(what, out)?;
+        self.jails(&what.account.jails, out)?;
         self.stages(&what.account.stages, out)?;
         if let Some(time) = what.account.time {
             self.row("time", &time.to_string(), out)?;
+        }
+        if let Some(sigma) = &what.account.sigma {
+            self.sigma(sigma, out)?;
         }
         self.scenarios(&what.account.scenarios, out)?;
         for overflow in &what.account.overflows {
@@ -117,6 +121,35 @@ impl Teller {
             "lets it pass"
         };
         self.row("prefilter", text, out)
+    }
+
+    fn jails(&self, jails: &[JailAccount], out: &mut dyn Write) -> Result<()> {
+        let mut label = "jails";
+        for JailAccount { jail, end } in jails {
+            let (ink, text) = jail_end(end);
+            self.row(
+                label,
+                &format!("{jail} {}", self.paint.text(ink, &text)),
+                out,
+            )?;
+            label = "";
+        }
+        Ok(())
+    }
+
+    fn sigma(&self, sigma: &SigmaAccount, out: &mut dyn Write) -> Result<()> {
+        let mut label = "sigma";
+        if sigma.matched.is_empty() {
+            let text = "no rule matches; the line is of a log source that rules know";
+            return self.row(label, &self.paint.text(Ink::Dim, text), out);
+        }
+        for rule in &sigma.matched {
+            let level = rule.level.as_deref().unwrap_or("no level");
+            let text = format!("{} ({level}; {})", harmless(&rule.title), rule.file);
+            self.row(label, &self.paint.text(Ink::Yellow, &text), out)?;
+            label = "";
+        }
+        Ok(())
     }
 
     fn stages(&self, stages: &[StageAccount], out: &mut dyn Write) -> Result<()> {
@@ -343,6 +376,50 @@ impl Teller {
         };
         self.row("overflow", &text, out)?;
         self.stages(&overflow.postoverflow, out)
+    }
+}
+
+fn jail_end(end: &JailEnd) -> (Ink, String) {
+    match end {
+        JailEnd::NoMatch => (
+            Ink::Dim,
+            "no failregex matches it, or ignoreregex does".to_owned(),
+        ),
+        JailEnd::Helped { regex } => {
+            let text =
+                format!("failregex {regex} matches: part of a connection, and nobody failed yet");
+            (Ink::Green, text)
+        }
+        JailEnd::Nameless { regex, who } => {
+            let who = harmless(who);
+            let text = format!(
+                "failregex {regex} matches, but {who} is no address and names are not looked up"
+            );
+            (Ink::Yellow, text)
+        }
+        JailEnd::Ignored { regex, address } => {
+            let text = format!("failregex {regex} matches, but ignoreip spares {address}");
+            (Ink::Green, text)
+        }
+        JailEnd::Failed {
+            regex,
+            address,
+            time,
+            lines,
+            user,
+        } => {
+            let user = match user.as_str() {
+                "" => String::new(),
+                user => format!(" as {}", harmless(user)),
+            };
+            let lines = match lines {
+                0 | 1 => String::new(),
+                n => format!(", from {n} lines of its connection"),
+            };
+            let text =
+                format!("failregex {regex} matches: {address} failed{user} at {time}{lines}");
+            (Ink::Red, text)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the policy makes of an alert, and the one sentence that answers "why (not)".
 
 use decide::{Policy, PolicyStats, Verdict};
-use detect::explain::{Account, OverflowEnd, ScenarioEnd, StageAccount};
+use detect::explain::{Account, JailAccount, JailEnd, OverflowEnd, ScenarioEnd, StageAccount};
 use model::{Alert, HostFacts, format_duration};
 use serde::Serialize;
 
@@ -85,10 +85,29 @@ pub(super) fn conclusion(outcome: Ending, account: &Account, alerts: &[Judged]) 
         return format!("an alert: {}", judged.decisions.join("; "));
     }
     match outcome {
-        Ending::Unparsed => unparsed(account),
+        Ending::Unparsed => jailed(account).unwrap_or_else(|| unparsed(account)),
         Ending::Whitelisted => "no ban: a parser's whitelist took the line".to_owned(),
         Ending::Parsed => uncounted(account),
     }
+}
+
+/// Why jails that know the line did not count it.
+fn jailed(account: &Account) -> Option<String> {
+    account
+        .jails
+        .iter()
+        .find_map(|JailAccount { jail, end }| match end {
+            JailEnd::NoMatch | JailEnd::Failed { .. } => None,
+            JailEnd::Helped { .. } => Some(format!(
+                "no ban: the jail {jail} remembers the line with its connection; nobody failed yet"
+            )),
+            JailEnd::Nameless { .. } => Some(format!(
+                "no ban: the failure that the jail {jail} saw names no address"
+            )),
+            JailEnd::Ignored { address, .. } => Some(format!(
+                "no ban: ignoreip of the jail {jail} spares {address}"
+            )),
+        })
 }
 
 fn unparsed(account: &Account) -> String {

@@ -15,7 +15,12 @@ use model::{Diagnostic, Prefix, Severity, SourceInfo, Timestamp};
 use serde_json::{Value, json};
 
 use super::filter::{CompiledFilter, Counts, Dated, Judged, Told, USER, Who};
-use crate::{engine::RuleFile, rules::RuleKind};
+use crate::{
+    engine::RuleFile,
+    explain::{JailAccount, JailEnd},
+    parse::Trace,
+    rules::RuleKind,
+};
 
 /// Jails of one set of rules.
 const JAILS_MAX: usize = 500;
@@ -130,6 +135,7 @@ impl Jails {
         source: &SourceInfo,
         now: Timestamp,
         caught: &mut Vec<Caught>,
+        trace: &mut dyn Trace,
     ) {
         let route = self.route(source);
         let Some((_, _, watching)) = self.routes.get(route) else {
@@ -145,6 +151,9 @@ impl Jails {
                 continue;
             };
             let judged = jail.filter.examine(&text, Dated::InLine, now, &jail.zone);
+            if trace.wants_scenarios() {
+                trace.jail(jail.account(judged));
+            }
             let Judged::Failed(told) = judged else {
                 continue;
             };
@@ -170,6 +179,45 @@ impl Jail {
             || kind.strip_prefix("fail2ban/") == Some(&self.name)
             || (self.journal && source.module == "journalctl")
             || self.paths.iter().any(|path| fits(path, &source.name))
+    }
+
+    /// What it made of a line, in words; [`Jail::catch`] decides.
+    fn account(&self, judged: Judged) -> JailAccount {
+        let end = match judged {
+            Judged::Nothing => JailEnd::NoMatch,
+            Judged::Helped { regex } => JailEnd::Helped { regex: regex + 1 },
+            Judged::Failed(told) => self.failed(told),
+        };
+        JailAccount {
+            jail: self.name.clone(),
+            end,
+        }
+    }
+
+    fn failed(&self, told: Told) -> JailEnd {
+        let regex = told.regex + 1;
+        let session = self.filter.session(told);
+        let who = session.and_then(|session| session.who());
+        match self.catch(0, told) {
+            Ok(one) => JailEnd::Failed {
+                regex,
+                address: one.address,
+                time: one.time,
+                lines: session.map_or(0, |session| session.lines.len()),
+                user: one.user,
+            },
+            Err(Missed::Ignored) => match who.and_then(Who::address) {
+                Some(address) => JailEnd::Ignored {
+                    regex,
+                    address: address.to_canonical(),
+                },
+                None => JailEnd::NoMatch,
+            },
+            Err(Missed::Nameless) => JailEnd::Nameless {
+                regex,
+                who: who.map_or_else(String::new, Who::id),
+            },
+        }
     }
 
     fn catch(&self, number: usize, told: Told) -> Result<Caught, Missed> {
