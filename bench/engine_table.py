@@ -7,6 +7,7 @@ Needs Python 3.9 or newer. Reads DIR/done, the truths, and for every tool its co
 (start-up) and for the whole file, and what it printed.
 """
 
+import ipaddress
 import json
 import pathlib
 import re
@@ -17,6 +18,11 @@ import sys
 WANTED = {("sshd", "crowdsec"): 200, ("nginx", "crowdsec"): 500, ("sshd", "sshguard"): 6,
           ("sshd", "fail2ban"): 30}
 ADDRESS = re.compile(r"^[0-9a-f.:]+$")
+# A whitelist's own networks, and the lists that it looks a source's address up in.
+NETWORK = re.compile(r"^\s+-\s+['\"]?([0-9a-fA-F:]*[.:][0-9a-fA-F.:]*(?:/\d+)?)['\"]?\s*$", re.M)
+LISTED = re.compile(r"File\('([^']+)'\), *\{[^}]*IpInRange|Source\.IP in File\('([^']+)'\)")
+FOLDERS = {"posse": "{}.common", "crowdsec": "{}.common", "posse-collection": "{}.collection",
+           "posse-hub": "hub"}
 
 
 def named(folder, file, tool):
@@ -46,13 +52,52 @@ def last_time(folder, file, count, truth):
     return f"{day}{int(line[4:6]):02d}T{line[7:15]}"
 
 
+def networks(texts):
+    for text in texts:
+        try:
+            yield ipaddress.ip_network(text.strip(), strict=False)
+        except ValueError:
+            pass
+
+
+def whitelists(rules):
+    """(name, networks) of the whitelists of addresses in a rules folder, read without Posse."""
+    places = [*rules.glob("parsers/*/*/*.y*ml"), *rules.glob("postoverflows/*/*/*.y*ml")]
+    for path in sorted(places):
+        text = path.read_text()
+        # Those that also ask for something else than the address are not told apart here: they
+        # excuse an address only if it is in their networks.
+        if "\nwhitelist:" not in text:
+            continue
+        listed = [rules / "data" / (a or b) for a, b in LISTED.findall(text)]
+        lines = [line for f in listed if f.is_file() for line in f.read_text().splitlines()]
+        found = list(networks(NETWORK.findall(text) + lines))
+        if found:
+            yield f"{path.parent.name}/{path.stem}", found
+
+
+def excused(folder, file, tool, addresses):
+    """Which of the addresses the tool's own rules say never to report, by whitelist."""
+    rules = folder / FOLDERS.get(tool, "").format(file)
+    for name, nets in whitelists(rules) if tool in FOLDERS else ():
+        inside = {a for a in addresses if any(ipaddress.ip_address(a) in net for net in nets)}
+        if inside:
+            yield name, inside
+
+
 def judge(folder, file, tool, count, truth):
     found, until = named(folder, file, tool), last_time(folder, file, count, truth)
     attackers, benign = truth["attackers"], set(truth["benign"])
     due = {a for a, entry in attackers.items()
            if entry["crosses"] == "yes" and entry["crosses_at"] < until}
     below = {a for a, entry in attackers.items() if entry["crosses"] == "no"}
-    return (f"{len(due & found)} of {len(due)} due; missed {len(due - found)}; "
+    listed, notes = set(), ""
+    for name, inside in excused(folder, file, tool, due):
+        listed |= inside
+        notes += f"; whitelisted by {name}: {', '.join(sorted(inside))}"
+        notes += f" ({len(inside & found)} reported all the same)" if inside & found else ""
+    due -= listed
+    return (f"{len(due & found)} of {len(due)} due; missed {len(due - found)}{notes}; "
             f"benign {len(found & benign)}; below threshold {len(found & below)}")
 
 
