@@ -21,7 +21,10 @@ use crate::{SenseError, clock, stream::standard_input};
 /// More than a longest line, and small enough for a cache.
 const BUFFER: usize = 2 << 20;
 const _: () = assert!(BUFFER > LINE_BYTES_MAX + 1);
-const READ: usize = 256 << 10;
+const READ: usize = 128 << 10;
+/// A broken line up to this is moved to the front at once, so that what is read and looked at
+/// stays in the cache.
+const REST_MOVED_MAX: usize = 8 << 10;
 
 /// How far a replay is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +125,7 @@ impl Replay {
         if self.begin == self.end {
             self.base += self.end as u64;
             (self.begin, self.end) = (0, 0);
-        } else if self.end + READ > BUFFER {
+        } else if self.end - self.begin <= REST_MOVED_MAX || self.end + READ > BUFFER {
             self.batch.buffer.copy_within(self.begin..self.end, 0);
             self.base += self.begin as u64;
             self.end -= self.begin;
