@@ -137,9 +137,13 @@ impl Reader {
     ) -> Finding {
         let wording = begin(event, &mut self.symbols, record, source, clock);
         self.services.now = event.time;
-        let outcome = self
-            .parsers
-            .run(event, &mut self.services, &mut self.symbols, &mut NoTrace);
+        let outcome = self.parsers.run_hoping(
+            event,
+            &mut self.services,
+            &mut self.symbols,
+            &mut NoTrace,
+            self.prefilter.hopes(),
+        );
         let strange = self.symbols.len() > self.known;
         if strange {
             self.symbols.truncate(self.known);

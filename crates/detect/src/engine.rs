@@ -21,7 +21,7 @@ use crate::{
     fail2ban::{self, Caught, JailCounts, Jails},
     parse::{NoTrace, ParseOutcome, Parsers, Trace},
     patterns::Library,
-    prefilter::Prefilter,
+    prefilter::{Hopes, Prefilter},
     rules::RuleKind,
     sigma::{self, SigmaRules},
     symbols::Symbols,
@@ -468,7 +468,8 @@ impl Engine {
             self.stats.skipped += 1;
             return jailed.or(Outcome::Skipped);
         }
-        jailed.or(self.take(record, source, clock, alerts, &mut NoTrace))
+        let seen = Look::Taken;
+        jailed.or(self.take(seen, record, source, clock, alerts, &mut NoTrace))
     }
 
     /// Like [`Engine::observe`], and shows every step to `trace`; no line is skipped.
@@ -486,7 +487,7 @@ impl Engine {
             let outcome = self.take_for_sigma(form, record, source, clock, alerts, trace);
             return jailed.or(outcome);
         }
-        jailed.or(self.take(record, source, clock, alerts, trace))
+        jailed.or(self.take(Look::Missing, record, source, clock, alerts, trace))
     }
 
     /// Like [`Engine::observe`], and tells what became of the line and why. `patterns` are those of
@@ -514,7 +515,7 @@ impl Engine {
         let form = self.sigma_form(record, source);
         let outcome = match form {
             Some(form) => self.take_for_sigma(form, record, source, clock, alerts, &mut explainer),
-            None => self.take(record, source, clock, alerts, &mut explainer),
+            None => self.take(Look::Missing, record, source, clock, alerts, &mut explainer),
         };
         let mut account = explainer.account;
         if form.is_some() && outcome != Outcome::Whitelisted {
@@ -531,6 +532,7 @@ impl Engine {
 
     fn take(
         &mut self,
+        look: Look,
         record: &Record<'_>,
         source: &SourceInfo,
         clock: Clock,
@@ -541,11 +543,16 @@ impl Engine {
         let Self {
             event,
             parsers,
+            prefilter,
             services,
             symbols,
             ..
         } = self;
-        let outcome = parsers.run(event, services, symbols, trace);
+        let hopes = match look {
+            Look::Taken => prefilter.hopes(),
+            Look::Missing => Hopes::default(),
+        };
+        let outcome = parsers.run_hoping(event, services, symbols, trace, hopes);
         if outcome != ParseOutcome::Parsed {
             return self.left_out(outcome);
         }
@@ -655,7 +662,8 @@ impl Engine {
                 return jailed.or(Outcome::Skipped);
             }
             Finding::InOrder => {
-                return jailed.or(self.take(record, source, clock, alerts, &mut NoTrace));
+                let trace = &mut NoTrace;
+                return jailed.or(self.take(Look::Missing, record, source, clock, alerts, trace));
             }
             Finding::Read(outcome, wording) => {
                 self.stats.invalid_utf8 += u64::from(wording == Wording::Lossy);
@@ -701,7 +709,6 @@ impl Engine {
     fn deal_with(&mut self, full: &Full, alerts: &mut Vec<Alert>, trace: &mut dyn Trace) {
         let Self {
             buckets,
-            contexts,
             services,
             symbols,
             stats,
@@ -744,23 +751,26 @@ impl Engine {
             trace.ended(OverflowEnd::Whitelisted { reason });
             return;
         }
-        let reprocess = event.overflow.as_ref().is_some_and(|o| o.reprocess);
-        // Only who pours the overflow again needs a second copy of it.
-        let overflow = if reprocess {
-            event.overflow.clone()
-        } else {
-            event.overflow.take()
-        };
-        if let Some(overflow) = overflow {
+        if event.overflow.as_ref().is_some_and(|o| o.reprocess) {
+            // Before the alerts take it apart.
+            self.reprocess(full);
+        }
+        let Self {
+            buckets,
+            contexts,
+            services,
+            symbols,
+            stats,
+            overflow_event,
+            ..
+        } = self;
+        if let Some(overflow) = overflow_event.overflow.take() {
             let first = alerts.len();
             stats.alerts += buckets.alerts(full, *overflow, symbols, alerts);
             if !contexts.is_empty() {
                 let new = alerts.get_mut(first..).unwrap_or_default();
                 buckets.put_in_context(full, contexts, symbols, services, new);
             }
-        }
-        if reprocess {
-            self.reprocess(full);
         }
     }
 
@@ -850,6 +860,13 @@ impl Engine {
     pub const fn options(&self) -> &EngineOptions {
         &self.options
     }
+}
+
+/// Whether the prefilter has just looked at the very line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Taken,
+    Missing,
 }
 
 /// How the bytes of a line became text.

@@ -124,7 +124,61 @@ pub(crate) struct Desk<'d> {
     pub(crate) names: &'d Names,
     pub(crate) facts: Option<&'d (dyn Enrich + Send + Sync)>,
     pub(crate) now: Timestamp,
-    pub(crate) scratch: &'d mut String,
+    pub(crate) dates: &'d mut DateMemo,
+}
+
+/// The date that was read last. Lines of one second, and the steps of one line, repeat it.
+#[derive(Debug, Default)]
+pub(crate) struct DateMemo {
+    text: String,
+    layout: String,
+    now: Timestamp,
+    /// What the text says by the layout.
+    date: Option<Date>,
+    /// The date, or now where there is none, as it is handed on, and what that reads as.
+    written: String,
+    read_back: Option<Timestamp>,
+}
+
+impl DateMemo {
+    pub(crate) fn look_at(&mut self, text: &str, layout: &str, now: Timestamp) {
+        let is_known = !self.written.is_empty()
+            && self.now == now
+            && self.text == text
+            && self.layout == layout;
+        if is_known {
+            return;
+        }
+        self.now = now;
+        self.text.clear();
+        self.text.push_str(text);
+        self.layout.clear();
+        self.layout.push_str(layout);
+        self.date = dates::read(text, layout, now);
+        let known = self.date.unwrap_or(Date {
+            time: now,
+            offset: 0,
+        });
+        self.written.clear();
+        dates::write(known, &mut self.written);
+        self.read_back = dates::read_rfc3339(&self.written, now).map(|date| date.time);
+    }
+
+    /// Gives the event the date. One that nothing can read counts as now.
+    pub(crate) fn put(&self, names: &Names, event: &mut Event) {
+        event.set_field(FieldMap::Enriched, names.marshaled_time, &self.written);
+        if event.mode == TimeMode::Recording {
+            event.time = self.date.map_or(self.now, |date| date.time);
+        }
+    }
+
+    /// Reads a date as [`dates::read_rfc3339`] does.
+    pub(crate) fn read_rfc3339(&self, text: &str, now: Timestamp) -> Option<Timestamp> {
+        if self.written == text && self.now == now {
+            return self.read_back;
+        }
+        dates::read_rfc3339(text, now).map(|date| date.time)
+    }
 }
 
 impl Desk<'_> {
@@ -132,8 +186,8 @@ impl Desk<'_> {
         match method {
             Method::ParseDate => {
                 let layout = event.read(event.str_time_format);
-                let date = dates::read(value, layout, self.now);
-                self.date(date, event);
+                self.dates.look_at(value, layout, self.now);
+                self.dates.put(self.names, event);
             }
             Method::UnmarshalJson => {
                 if let Ok(serde_json::Value::Object(map)) = serde_json::from_str(event.line()) {
@@ -145,20 +199,6 @@ impl Desk<'_> {
                     self.address(method, facts, addr, event);
                 }
             }
-        }
-    }
-
-    /// A date that nothing can read counts as now.
-    fn date(&mut self, date: Option<Date>, event: &mut Event) {
-        let date = date.unwrap_or(Date {
-            time: self.now,
-            offset: 0,
-        });
-        self.scratch.clear();
-        dates::write(date, self.scratch);
-        event.set_field(FieldMap::Enriched, self.names.marshaled_time, self.scratch);
-        if event.mode == TimeMode::Recording {
-            event.time = date.time;
         }
     }
 

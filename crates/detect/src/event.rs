@@ -33,6 +33,11 @@ impl Span {
         self.start >= self.end
     }
 
+    /// Whether all of it lies in `other`.
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        self.start >= other.start && self.end <= other.end
+    }
+
     /// The part `range` (relative to `self`) of this span.
     pub fn slice(self, range: Range<usize>) -> Self {
         let at = |n: usize| {
@@ -68,6 +73,15 @@ impl Fields {
         }
     }
 
+    /// Sets fields of which no two are the same.
+    pub(crate) fn set_all(&mut self, fields: impl Iterator<Item = (Sym, Span)>) {
+        if self.entries.is_empty() {
+            self.entries.extend(fields);
+        } else {
+            fields.for_each(|(sym, span)| self.set(sym, span));
+        }
+    }
+
     pub fn clear(&mut self) {
         self.entries.clear();
     }
@@ -93,6 +107,17 @@ pub enum FieldMap {
     Labels,
     Meta,
     Parsed,
+}
+
+/// One of the event's texts, as expressions name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Field(FieldMap, Sym),
+    Line,
+    Module,
+    SourceName,
+    StrTime,
+    StrTimeFormat,
 }
 
 /// Live: buckets run on the wall clock. Recording: on the times in the log ("time machine").
@@ -226,6 +251,18 @@ impl Event {
             FieldMap::Labels => &mut self.labels,
             FieldMap::Meta => &mut self.meta,
             FieldMap::Parsed => &mut self.parsed,
+        }
+    }
+
+    /// Where a text stands; a missing one is empty.
+    pub(crate) fn part(&self, part: Part) -> Span {
+        match part {
+            Part::Field(map, sym) => self.fields(map).find(sym).unwrap_or_default(),
+            Part::Line => self.line,
+            Part::Module => self.module,
+            Part::SourceName => self.source_name,
+            Part::StrTime => self.str_time,
+            Part::StrTimeFormat => self.str_time_format,
         }
     }
 

@@ -49,8 +49,15 @@ struct Verdict {
     holds: bool,
 }
 
+impl Verdict {
+    /// Word by word: the bits were just set, and a wider comparison would wait for them.
+    fn is_of(&self, seen: &[u64]) -> bool {
+        self.seen.len() == seen.len() && self.seen.iter().zip(seen).all(|(a, b)| a == b)
+    }
+}
+
 /// Verdicts kept for one gate, a power of two.
-const VERDICTS: usize = 256;
+const VERDICTS: usize = 2_048;
 
 impl Verdicts {
     /// Where the verdict about these texts is kept.
@@ -102,7 +109,7 @@ impl Network {
 
     /// Whether the root holds for a line in which just these texts, a bit each, stand.
     pub(crate) fn judge(&self, seen: &[u64], tally: &mut Tally) -> bool {
-        if let Some(known) = tally.verdicts.place(seen).filter(|v| v.seen == seen) {
+        if let Some(known) = tally.verdicts.place(seen).filter(|v| v.is_of(seen)) {
             return known.holds;
         }
         let texts = (0..)

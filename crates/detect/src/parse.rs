@@ -12,8 +12,7 @@ use regex_automata::util::primitives::NonMaxUsize;
 
 use crate::{
     buckets::ScenarioAccount,
-    dates,
-    enrich::{self, Enrich, Names},
+    enrich::{self, DateMemo, Enrich, Names},
     event::{Event, FieldMap, Span},
     explain::{JailAccount, OverflowEnd},
     expr::{self, Effect, Env, Expr, Services, Value},
@@ -23,6 +22,7 @@ use crate::{
         Whitelist,
     },
     patterns::Library,
+    prefilter::Hopes,
     rules::{RuleFile, RuleKind},
     stage_index::{Memory, StageIndex},
     symbols::Symbols,
@@ -141,7 +141,7 @@ struct Scratch {
     slots: Vec<Option<NonMaxUsize>>,
     effects: RefCell<Vec<Effect>>,
     text: String,
-    date: String,
+    dates: DateMemo,
     numbers: Vec<u32>,
     /// For each stage.
     memories: Vec<Memory>,
@@ -257,6 +257,18 @@ impl Parsers {
         symbols: &mut Symbols,
         trace: &mut dyn Trace,
     ) -> ParseOutcome {
+        self.run_hoping(event, services, symbols, trace, Hopes::default())
+    }
+
+    /// The same, knowing which groks cannot match this very line.
+    pub(crate) fn run_hoping(
+        &mut self,
+        event: &mut Event,
+        services: &mut Services,
+        symbols: &mut Symbols,
+        trace: &mut dyn Trace,
+        hopes: Hopes<'_>,
+    ) -> ParseOutcome {
         event.stage = 0;
         let mut run = Run {
             event,
@@ -267,6 +279,7 @@ impl Parsers {
             facts: self.facts.as_deref(),
             stats: &mut self.stats,
             stages: self.stages.len(),
+            hopes,
             trace: trace.wants_nodes().then_some(trace),
         };
         let whole = run.stages(&self.stages);
@@ -296,6 +309,7 @@ impl Parsers {
             facts: self.facts.as_deref(),
             stats: &mut self.stats,
             stages: self.postoverflows.len(),
+            hopes: Hopes::default(),
             trace: trace.wants_nodes().then_some(trace),
         };
         run.stages(&self.postoverflows);
@@ -361,6 +375,7 @@ struct Run<'r> {
     facts: Option<&'r (dyn Enrich + Send + Sync)>,
     stats: &'r mut ParseStats,
     stages: usize,
+    hopes: Hopes<'r>,
     /// Only who wants to know of every node.
     trace: Option<&'r mut dyn Trace>,
 }
@@ -479,7 +494,7 @@ impl Run<'_> {
             }
         }
         for child in &node.children {
-            if self.node(child)? {
+            if !self.is_hopeless(child) && self.node(child)? {
                 state = true;
                 if node.on_success == OnSuccess::NextStage {
                     break;
@@ -501,6 +516,26 @@ impl Run<'_> {
             self.event.stage = u16::try_from(next).unwrap_or(u16::MAX);
         }
         Ok(true)
+    }
+
+    /// Whether the node is a mere grok that cannot match this line: then there is nothing to try.
+    fn is_hopeless(&self, node: &Node) -> bool {
+        let is_bare = self.trace.is_none()
+            && node.filter.is_none()
+            && node.whitelist.is_none()
+            && node.children.is_empty();
+        let step = node.grok.as_ref().filter(|_| is_bare);
+        step.is_some_and(|step| {
+            self.hopes.rule_out(step.cache)
+                && match step.input {
+                    Input::Line => true,
+                    Input::Parsed(sym) => {
+                        let span = self.event.parsed.find(sym).unwrap_or_default();
+                        span.is_within(self.event.line_span())
+                    }
+                    Input::Expression(_) => false,
+                }
+        })
     }
 
     fn test(&mut self, filter: &Expr) -> bool {
@@ -560,7 +595,10 @@ impl Run<'_> {
 
     fn grok(&mut self, step: &GrokStep) -> Result<bool, Abort> {
         let found = self.grok_input(&step.input);
-        let Some(input) = found else {
+        let hopeful = |input: &Span| {
+            !(input.is_within(self.event.line_span()) && self.hopes.rule_out(step.cache))
+        };
+        let Some(input) = found.filter(hopeful) else {
             self.tell(Step::Grok {
                 step,
                 input: found,
@@ -583,10 +621,12 @@ impl Run<'_> {
             });
             return Ok(false);
         }
-        for (sym, range) in step.grok.captures(&self.desk.slots) {
+        let captures = step.grok.captures(&self.desk.slots);
+        let spans = captures.map(|(sym, range)| {
             let span = range.map_or_else(Span::default, |range| input.slice(range));
-            self.event.parsed.set(sym, span);
-        }
+            (sym, span)
+        });
+        self.event.parsed.set_all(spans);
         self.tell(Step::Grok {
             step,
             input: found,
@@ -610,9 +650,8 @@ impl Run<'_> {
 
     /// The text of an expression; nothing when it fails or comes to nothing that is text.
     fn value(&mut self, text: &Expr) -> Result<Option<Found>, Abort> {
-        if let Some((map, sym)) = text.field() {
-            let span = self.event.fields(map).find(sym).unwrap_or_default();
-            return Ok(Some(Found::Span(span)));
+        if let Some(part) = text.part() {
+            return Ok(Some(Found::Span(self.event.part(part))));
         }
         let env = Env::new(self.event, self.symbols, self.services, &self.desk.effects);
         let found = match text.eval(&env) {
@@ -677,8 +716,9 @@ impl Run<'_> {
             Target::StrTimeFormat => self.event.str_time_format = span,
             Target::WhitelistReason => self.event.whitelist_reason = span,
             Target::MarshaledTime => {
-                let date = dates::read_rfc3339(self.event.read(span), self.services.now);
-                self.event.marshaled_time = date.map(|date| date.time);
+                let text = self.event.read(span);
+                let time = self.desk.dates.read_rfc3339(text, self.services.now);
+                self.event.marshaled_time = time;
             }
             Target::OverflowScope | Target::OverflowValue => self.overflow(target, span),
             Target::Method(_) => {}
@@ -686,6 +726,13 @@ impl Run<'_> {
     }
 
     fn method(&mut self, method: enrich::Method, found: &Found) {
+        if let (enrich::Method::ParseDate, Found::Span(span)) = (method, found) {
+            let layout = self.event.read(self.event.str_time_format);
+            let text = self.event.read(*span);
+            self.desk.dates.look_at(text, layout, self.services.now);
+            self.desk.dates.put(self.names, self.event);
+            return;
+        }
         let mut text = mem::take(&mut self.desk.text);
         if let Found::Span(span) = found {
             text.clear();
@@ -695,7 +742,7 @@ impl Run<'_> {
             names: self.names,
             facts: self.facts,
             now: self.services.now,
-            scratch: &mut self.desk.date,
+            dates: &mut self.desk.dates,
         };
         desk.run(method, &text, self.event);
         self.desk.text = text;

@@ -38,8 +38,48 @@ const PARTS_MAX: usize = 50_000;
 pub struct Prefilter {
     flow: Arc<Flow>,
     scenarios: Arc<[Requirements]>,
-    gates: Vec<(BTreeMap<String, String>, Arc<Gate>, Tally)>,
+    gates: Vec<Keeper>,
     last: usize,
+}
+
+/// A gate, whose it is, and what it saw last.
+struct Keeper {
+    labels: BTreeMap<String, String>,
+    gate: Arc<Gate>,
+    tally: Tally,
+    seen: Vec<u64>,
+}
+
+impl Keeper {
+    fn new(labels: &BTreeMap<String, String>, gate: Arc<Gate>) -> Self {
+        Self {
+            labels: labels.clone(),
+            seen: vec![0; gate.words()],
+            gate,
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// What the last look at a line says about groks that read it, or a part of it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Hopes<'g> {
+    of: Option<(&'g Gate, &'g [u64])>,
+}
+
+impl Hopes<'_> {
+    /// Whether the grok, named by its cache, cannot match: no text that it needs is in the line.
+    pub(crate) fn rule_out(self, grok: usize) -> bool {
+        let Some((gate, seen)) = self.of else {
+            return false;
+        };
+        let needs = gate.groks.get(grok).map_or(&[][..], |needs| needs);
+        let stands = |text: &u32| {
+            let word = seen.get(*text as usize / 64);
+            word.is_some_and(|word| word & (1 << (text % 64)) != 0)
+        };
+        !needs.is_empty() && !needs.iter().any(stands)
+    }
 }
 
 /// What a line of one kind of source must contain.
@@ -48,6 +88,8 @@ pub struct Gate {
     /// Nothing: every line passes.
     scanner: Option<Scanner>,
     network: Network,
+    /// By grok: the texts of which one stands in whatever it matches; none where none is known.
+    groks: Vec<Box<[u32]>>,
 }
 
 type PartId = u32;
@@ -81,7 +123,7 @@ impl Prefilter {
             flow: Arc::clone(&self.flow),
             scenarios: Arc::clone(&self.scenarios),
             gates: gates
-                .map(|(labels, gate, _)| (labels.clone(), Arc::clone(gate), Tally::default()))
+                .map(|keeper| Keeper::new(&keeper.labels, Arc::clone(&keeper.gate)))
                 .collect(),
             last: self.last,
         }
@@ -95,25 +137,38 @@ impl Prefilter {
         parsers: &Parsers,
         symbols: &Symbols,
     ) -> bool {
-        if self
-            .gates
-            .get(self.last)
-            .is_none_or(|(known, ..)| !is_same(known, labels))
-        {
-            match self.gates.iter().position(|(known, ..)| known == labels) {
+        let is_last = |keeper: &Keeper| are_same(&keeper.labels, labels);
+        if !self.gates.get(self.last).is_some_and(is_last) {
+            match self.gates.iter().position(is_last) {
                 Some(found) => self.last = found,
-                None if self.gates.len() >= GATES_MAX => return true,
+                None if self.gates.len() >= GATES_MAX => {
+                    // No gate's number: nothing is known of the line.
+                    self.last = usize::MAX;
+                    return true;
+                }
                 None => {
                     let gate = self.gate(labels, parsers, symbols);
                     self.last = self.gates.len();
-                    let tally = Tally::default();
-                    self.gates.push((labels.clone(), gate.into(), tally));
+                    self.gates.push(Keeper::new(labels, gate.into()));
                 }
             }
         }
-        self.gates
-            .get_mut(self.last)
-            .is_none_or(|(_, gate, tally)| gate.judge(line, tally))
+        let keeper = self.gates.get_mut(self.last);
+        keeper.is_none_or(
+            |Keeper {
+                 gate, tally, seen, ..
+             }| gate.judge(line, seen, tally),
+        )
+    }
+
+    /// What the line that was asked about last lets groks hope for.
+    pub(crate) fn hopes(&self) -> Hopes<'_> {
+        let keeper = self.gates.get(self.last);
+        Hopes {
+            of: keeper
+                .filter(|keeper| keeper.gate.scanner.is_some())
+                .map(|keeper| (&*keeper.gate, &*keeper.seen)),
+        }
     }
 
     /// Works out the gate for sources with these labels.
@@ -148,31 +203,24 @@ impl Gate {
     }
 
     pub fn passes(&self, line: &[u8]) -> bool {
-        self.judge(line, &mut Tally::default())
+        self.judge(line, &mut vec![0; self.words()], &mut Tally::default())
     }
 
-    fn judge(&self, line: &[u8], tally: &mut Tally) -> bool {
+    /// Words of bits that its texts take.
+    fn words(&self) -> usize {
+        self.texts().div_ceil(64)
+    }
+
+    /// Notes in `seen` which texts stand in the line.
+    fn judge(&self, line: &[u8], seen: &mut [u64], tally: &mut Tally) -> bool {
         let Some(scanner) = &self.scanner else {
             return true;
         };
-        let mut seen = [0; SEEN_WORDS];
-        let words = scanner.len().div_ceil(64).clamp(1, SEEN_WORDS);
-        let seen = seen.get_mut(..words).unwrap_or_default();
+        seen.fill(0);
         scanner.find(line, seen);
         self.network.judge(seen, tally)
     }
 }
-
-/// Nearly all sources have one label: comparing maps step by step costs more than all else here.
-fn is_same(known: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
-    match (known.len(), labels.len()) {
-        (1, 1) => known.first_key_value() == labels.first_key_value(),
-        _ => known == labels,
-    }
-}
-
-/// Words of bits for [`TEXTS_MAX`] texts.
-pub(crate) const SEEN_WORDS: usize = TEXTS_MAX / 64;
 
 impl Part {
     fn input(&self) -> Input<'_> {
@@ -228,13 +276,38 @@ impl Proof<'_> {
     }
 
     fn finish(self, root: PartId) -> Gate {
+        let groks = self.needs();
         let mut texts: Vec<(Vec<u8>, u32)> = self.texts.into_iter().collect();
         texts.sort_by_key(|(_, number)| *number);
         let texts: Vec<Vec<u8>> = texts.into_iter().map(|(text, _)| text).collect();
         Gate {
             network: Network::new(texts.len(), self.parts.iter().map(Part::input), root),
             scanner: Scanner::new(&texts),
+            groks,
         }
+    }
+
+    /// For each grok, by its cache: the numbers of the texts of which one stands in every match.
+    fn needs(&self) -> Vec<Box<[u32]>> {
+        let mut all = Vec::new();
+        let roots = self.parsers.stages.iter().flat_map(|stage| &stage.nodes);
+        let mut waiting: Vec<&Node> = roots.collect();
+        while let Some(node) = waiting.pop() {
+            waiting.extend(&node.children);
+            let Some(step) = &node.grok else { continue };
+            let texts = step.grok.required().map_or(&[][..], |any| &any.0);
+            let numbers: Option<Box<[u32]>> = texts
+                .iter()
+                .map(|text| self.texts.get(text).copied())
+                .collect();
+            if all.len() <= step.cache {
+                all.resize(step.cache + 1, Box::default());
+            }
+            if let Some(needs) = all.get_mut(step.cache) {
+                *needs = numbers.unwrap_or_default();
+            }
+        }
+        all
     }
 
     /// Every stage has a node that takes the event; else no scenario sees it.
@@ -515,6 +588,14 @@ impl Proof<'_> {
         self.parts.push(part.clone());
         self.known.insert(part, id);
         id
+    }
+}
+
+/// Asked for every line; nearly all sources have one label.
+fn are_same(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
+    match (one.len(), other.len()) {
+        (1, 1) => one.first_key_value() == other.first_key_value(),
+        _ => one == other,
     }
 }
 

@@ -23,23 +23,42 @@ pub(crate) struct Scanner {
 #[derive(Debug)]
 struct Text {
     number: usize,
+    text: Needle,
+}
+
+/// A text that is compared with what stands at some place, often and mostly in vain.
+#[derive(Debug)]
+pub(crate) struct Needle {
     whole: Box<[u8]>,
     /// Its first eight bytes, or all, and which of the eight they are.
     head: u64,
     mask: u64,
 }
 
-impl Text {
-    fn new(number: usize, whole: &[u8]) -> Self {
+impl Needle {
+    pub(crate) fn new(whole: &[u8]) -> Self {
         let (mut head, mut mask) = ([0; 8], [0; 8]);
         for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(whole) {
             (*head, *mask) = (*byte, 0xff);
         }
         Self {
-            number,
             whole: whole.into(),
             head: u64::from_le_bytes(head),
             mask: u64::from_le_bytes(mask),
+        }
+    }
+
+    pub(crate) const fn text(&self) -> &[u8] {
+        &self.whole
+    }
+
+    /// Whether `rest` begins with it. The first eight bytes decide nearly always.
+    #[inline]
+    pub(crate) fn begins(&self, rest: &[u8]) -> bool {
+        match rest.first_chunk() {
+            Some(head) if u64::from_le_bytes(*head) & self.mask != self.head => false,
+            Some(_) if self.whole.len() <= 8 => true,
+            _ => rest.starts_with(&self.whole),
         }
     }
 }
@@ -53,13 +72,16 @@ impl Scanner {
             groups: Vec::new(),
         };
         for (number, text) in texts.iter().enumerate() {
-            scanner.add(*text.first_chunk::<WINDOW>()?, Text::new(number, text))?;
+            let head = *text.first_chunk::<WINDOW>()?;
+            let text = Needle::new(text);
+            scanner.add(head, Text { number, text })?;
         }
         Some(scanner)
     }
 
     fn add(&mut self, head: [u8; WINDOW], text: Text) -> Option<()> {
-        let group = self.table.get_mut(hash(head))?;
+        let [a, b, c] = head;
+        let group = self.table.get_mut(hash(u32::from_le_bytes([a, b, c, 0])))?;
         if *group == 0 {
             self.groups.push(Vec::new());
             *group = u16::try_from(self.groups.len()).ok()?;
@@ -77,25 +99,30 @@ impl Scanner {
         if self.count == 0 {
             return;
         }
-        for (at, window) in line.windows(WINDOW).enumerate() {
-            let head = <[u8; WINDOW]>::try_from(window).unwrap_or_default();
-            let group = self.table.get(hash(head)).copied().unwrap_or(0);
-            if group != 0 {
-                self.compare(usize::from(group) - 1, line, at, seen);
-            }
+        // Four bytes at once are one load; the last place has only three.
+        let (fours, last) = (line.windows(4), line.len().saturating_sub(WINDOW));
+        for (at, window) in fours.enumerate() {
+            let four = <[u8; 4]>::try_from(window).unwrap_or_default();
+            self.look(u32::from_le_bytes(four), line, at, seen);
+        }
+        if let Some([a, b, c]) = line.last_chunk::<WINDOW>() {
+            self.look(u32::from_le_bytes([*a, *b, *c, 0]), line, last, seen);
+        }
+    }
+
+    #[inline(always)]
+    fn look(&self, four: u32, line: &[u8], at: usize, seen: &mut [u64]) {
+        let group = self.table.get(hash(four)).copied().unwrap_or(0);
+        if group != 0 {
+            self.compare(usize::from(group) - 1, line, at, seen);
         }
     }
 
     #[inline(never)]
     fn compare(&self, group: usize, line: &[u8], at: usize, seen: &mut [u64]) {
         let rest = line.get(at..).unwrap_or_default();
-        let head = rest.first_chunk().map(|head| u64::from_le_bytes(*head));
         for text in self.groups.get(group).into_iter().flatten() {
-            // The first eight bytes decide nearly always.
-            if head.is_some_and(|head| head & text.mask != text.head) {
-                continue;
-            }
-            if rest.starts_with(&text.whole) {
+            if text.text.begins(rest) {
                 set(seen, text.number);
             }
         }
@@ -103,9 +130,9 @@ impl Scanner {
 }
 
 /// Multiplicative hashing (Knuth, The Art of Computer Programming, 6.4).
-const fn hash(head: [u8; WINDOW]) -> usize {
-    let [a, b, c] = head;
-    (u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
+/// Of the lower three bytes; the fourth is shifted out.
+const fn hash(four: u32) -> usize {
+    ((four << 8).wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
 
 fn set(seen: &mut [u64], text: usize) {

@@ -6,9 +6,9 @@
 //! That is right because a filter that fails at its beginning has written nothing. The memory is
 //! bounded: a source that makes up values only costs what asking every filter costs.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hasher as _};
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::{
     event::{Event, FieldMap, Span},
@@ -40,14 +40,84 @@ pub(crate) struct StageIndex {
 /// The nodes to try for each combination of values.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    lists: HashMap<Box<[u8]>, Arc<[u32]>>,
-    key: Vec<u8>,
+    lists: Vec<Known>,
+    /// By the values' hash: the list's number.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The list that was asked for last: most lines are like the one before.
+    last: usize,
+    /// What is to be tried where the values are not remembered.
+    spare: Box<[u32]>,
     filled: u32,
 }
 
+/// A combination of values, and the nodes that get past them.
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    values: Box<[Box<str>]>,
+    nodes: Box<[u32]>,
+}
+
+impl Known {
+    fn is_of(&self, fields: &[Field], event: &Event) -> bool {
+        let mut values = fields.iter().zip(&self.values);
+        values.all(|((map, sym), value)| event.field(*map, *sym) == &**value)
+    }
+}
+
+impl Memory {
+    fn find(&self, hash: u64, fields: &[Field], event: &Event) -> Option<usize> {
+        let known = |number: &u32| self.lists.get(*number as usize);
+        let is = |number: &u32| known(number).is_some_and(|k| k.is_of(fields, event));
+        self.index.find(hash, is).map(|number| *number as usize)
+    }
+
+    fn hash(&self, fields: &[Field], event: &Event) -> u64 {
+        let mut hash = self.hasher.build_hasher();
+        for (map, sym) in fields {
+            hash.write(event.field(*map, *sym).as_bytes());
+            // Never part of UTF-8.
+            hash.write_u8(0xff);
+        }
+        hash.finish()
+    }
+
+    fn keep(&mut self, known: Known) -> usize {
+        let bytes: usize = known.values.iter().map(|value| value.len() + 1).sum();
+        if bytes > KEY_BYTES_MAX {
+            self.spare = known.nodes;
+            return SPARE;
+        }
+        // Starting over now and then is cheaper than keeping an order.
+        if self.lists.len() >= KEYS_MAX {
+            self.lists.clear();
+            self.index.clear();
+            self.filled += 1;
+        }
+        let (hash, number) = (known.hash, self.lists.len());
+        let Self { lists, index, .. } = self;
+        lists.push(known);
+        let hash_of = |number: &u32| lists.get(*number as usize).map_or(0, |known| known.hash);
+        index.insert_unique(hash, u32::try_from(number).unwrap_or(u32::MAX), hash_of);
+        number
+    }
+
+    fn nodes(&self, list: usize) -> &[u32] {
+        match list {
+            SPARE => &self.spare,
+            _ => self.lists.get(list).map_or(&[], |known| &known.nodes),
+        }
+    }
+}
+
+/// The list that is not remembered.
+const SPARE: usize = usize::MAX;
+
 /// Where a walk over a stage's nodes stands.
 pub(crate) struct Walk {
-    list: Arc<[u32]>,
+    /// Which of the memory's lists.
+    list: usize,
     at: usize,
     seen: [Option<Span>; FIELDS_MAX],
 }
@@ -91,39 +161,37 @@ impl StageIndex {
         spans
     }
 
-    fn list(&self, nodes: &[Node], env: &Env<'_>, memory: &mut Memory) -> Arc<[u32]> {
-        let Memory { lists, key, filled } = memory;
-        key.clear();
-        if *filled >= FILLED_MAX {
-            let all = || (0..).zip(nodes).map(|(number, _)| number).collect();
-            // No combination has an empty key.
-            return Arc::clone(lists.entry(Box::default()).or_insert_with(all));
-        }
-        for (map, sym) in &self.fields {
-            key.extend_from_slice(env.event.field(*map, *sym).as_bytes());
-            // Never part of UTF-8.
-            key.push(0xff);
-        }
-        if let Some(list) = lists.get(key.as_slice()) {
-            return Arc::clone(list);
-        }
-        let list: Arc<[u32]> = (0..)
-            .zip(nodes)
-            .filter(|(_, node)| {
-                let filter = node.filter.as_ref();
-                filter.is_none_or(|filter| !filter.fails_at_once(env, &self.fields))
-            })
-            .map(|(number, _)| number)
-            .collect();
-        if key.len() <= KEY_BYTES_MAX {
-            // Starting over now and then is cheaper than keeping an order.
-            if lists.len() >= KEYS_MAX {
-                lists.clear();
-                *filled += 1;
+    fn list(&self, nodes: &[Node], env: &Env<'_>, memory: &mut Memory) -> usize {
+        if memory.filled >= FILLED_MAX {
+            if memory.spare.len() != nodes.len() {
+                memory.spare = (0..).zip(nodes).map(|(number, _)| number).collect();
             }
-            lists.insert(key.as_slice().into(), Arc::clone(&list));
+            return SPARE;
         }
+        let last = memory.lists.get(memory.last);
+        if last.is_some_and(|known| known.is_of(&self.fields, env.event)) {
+            return memory.last;
+        }
+        let hash = memory.hash(&self.fields, env.event);
+        let found = memory.find(hash, &self.fields, env.event);
+        let list = found.unwrap_or_else(|| memory.keep(self.known(nodes, env, hash)));
+        memory.last = list;
         list
+    }
+
+    /// Which nodes to try for the event's combination of values, worked out.
+    fn known(&self, nodes: &[Node], env: &Env<'_>, hash: u64) -> Known {
+        let value = |(map, sym): &Field| env.event.field(*map, *sym).into();
+        let may_apply = |node: &Node| {
+            let filter = node.filter.as_ref();
+            filter.is_none_or(|filter| !filter.fails_at_once(env, &self.fields))
+        };
+        let numbered = (0..).zip(nodes).filter(|(_, node)| may_apply(node));
+        Known {
+            hash,
+            values: self.fields.iter().map(value).collect(),
+            nodes: numbered.map(|(number, _)| number).collect(),
+        }
     }
 
     /// The next node to try. Looks again when a node changed one of the fields.
@@ -138,13 +206,15 @@ impl StageIndex {
         if walk.at > 0 {
             let spans = self.spans(env.event);
             if spans != walk.seen {
-                let done = walk.list.get(walk.at - 1).copied()?;
+                let done = memory.nodes(walk.list).get(walk.at - 1).copied()?;
                 walk.list = self.list(nodes, env, memory);
-                walk.at = walk.list.partition_point(|node| *node <= done);
+                walk.at = memory
+                    .nodes(walk.list)
+                    .partition_point(|node| *node <= done);
                 walk.seen = spans;
             }
         }
-        let node = walk.list.get(walk.at)?;
+        let node = memory.nodes(walk.list).get(walk.at)?;
         walk.at += 1;
         Some(*node as usize)
     }
@@ -180,8 +250,18 @@ mod tests {
         let env = Env::new(&event, &symbols, &services, &effects);
         let stage = &parsers.stages[0];
         let list = stage.index.list(&stage.nodes, &env, memory);
-        assert_eq!(list, stage.index.list(&stage.nodes, &env, memory));
-        list.to_vec()
+        let list = memory.nodes(list).to_vec();
+        let again = stage.index.list(&stage.nodes, &env, memory);
+        assert_eq!(list, memory.nodes(again));
+        list
+    }
+
+    fn fill(memory: &mut Memory, count: usize) {
+        memory.lists.extend((0..count).map(|key| Known {
+            hash: 0,
+            values: [key.to_string().into()].into(),
+            nodes: [].into(),
+        }));
     }
 
     #[test]
@@ -198,8 +278,7 @@ mod tests {
     fn a_memory_of_values_that_do_not_repeat_is_given_up() {
         let mut memory = Memory::default();
         for number in 0..FILLED_MAX - 1 {
-            let keys = (0..KEYS_MAX).map(|key| (key.to_le_bytes().into(), [].into()));
-            memory.lists.extend(keys);
+            fill(&mut memory, KEYS_MAX);
             tried(&format!("new{number}"), "", &mut memory);
         }
         assert_eq!(tried("sshd", "b", &mut memory), [0, 2, 3, 5]);
@@ -210,9 +289,7 @@ mod tests {
     #[test]
     fn made_up_values_do_not_fill_the_memory() {
         let mut memory = Memory::default();
-        for number in 0..KEYS_MAX + 9 {
-            memory.lists.insert(number.to_le_bytes().into(), [].into());
-        }
+        fill(&mut memory, KEYS_MAX + 9);
         tried("new", "", &mut memory);
         assert_eq!(memory.lists.len(), 1);
         tried(&"x".repeat(KEY_BYTES_MAX), "", &mut memory);

@@ -17,6 +17,7 @@ use memchr::memmem::Finder;
 use regex_automata::util::primitives::NonMaxUsize;
 
 use self::compile::Compiler;
+use crate::scan::Needle;
 
 /// Work allowed for a text of `n` bytes: `WORK_BASE + WORK_PER_BYTE * n`.
 const WORK_BASE: usize = 1_024;
@@ -66,7 +67,7 @@ type FirstId = u32;
 
 #[derive(Debug)]
 enum Step {
-    Text(Box<[u8]>),
+    Text(Needle),
     /// One character of the class.
     One(SetId),
     /// As many as there are; may give back unless `keeps`.
@@ -209,7 +210,7 @@ impl Machine<'_> {
         let next = step + 1;
         let rest = self.text.get(at..)?;
         match taken {
-            Step::Text(text) => rest.starts_with(text).then(|| (next, at + text.len())),
+            Step::Text(text) => text.begins(rest).then(|| (next, at + text.text().len())),
             Step::One(set) => {
                 let byte = *rest.first()?;
                 if !self.walk.set(*set)?.has(byte) {

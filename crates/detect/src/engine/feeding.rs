@@ -2,7 +2,7 @@
 
 use model::{Alert, Record, SourceInfo};
 
-use super::{Clock, Engine, Outcome};
+use super::{Clock, Engine, Look, Outcome};
 use crate::{
     buckets::{Arrival, Context, Dating, Key, LineRef, fed},
     event::FieldMap,
@@ -39,7 +39,7 @@ impl Engine {
             || trace.wants_scenarios()
             || prefilter.may_matter(record.text, &source.labels, parsers, symbols);
         let outcome = if is_read {
-            self.take(record, source, clock, alerts, trace)
+            self.take(Look::Missing, record, source, clock, alerts, trace)
         } else {
             self.stats.skipped += 1;
             self.begin(record, source, clock);

@@ -151,3 +151,29 @@ fn a_grok_without_a_sure_text_lets_every_line_pass() {
         [true, true]
     );
 }
+
+#[test]
+fn groks_whose_texts_are_not_in_the_line_need_not_be_tried() {
+    let files = [("s00-raw/r.yaml", RAW), ("s01-parse/ssh.yaml", SSH)];
+    let files = files.map(|(path, text)| RuleFile::new(path, text));
+    let mut symbols = Symbols::default();
+    let parsers = Parsers::build(&files, &mut symbols, &mut Vec::new());
+    let filter = "evt.Meta.log_type in ['fail', 'good']";
+    let filter = expr::compile(filter, Vars::Event, &mut symbols).unwrap();
+    let wants = vec![filter.requirements().clone()];
+    let mut prefilter = Prefilter::build(&parsers, wants, &symbols);
+    assert!(!prefilter.hopes().rule_out(1), "no line was looked at yet");
+    let labels = BTreeMap::from([("type".to_owned(), "syslog".to_owned())]);
+    let step = |node: usize| parsers.stages[1].nodes[0].children[node].grok.as_ref();
+    let [fail, good] = [0, 1].map(|node| step(node).unwrap().cache);
+    for (line, expected) in [(LINES[0], [false, true]), (LINES[1], [true, false])] {
+        assert!(prefilter.may_matter(line.as_bytes(), &labels, &parsers, &symbols));
+        let hopes = prefilter.hopes();
+        assert_eq!(
+            [hopes.rule_out(fail), hopes.rule_out(good)],
+            expected,
+            "{line}"
+        );
+        assert!(!hopes.rule_out(99), "an unknown grok");
+    }
+}

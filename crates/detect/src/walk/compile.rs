@@ -4,6 +4,7 @@ use ::regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, 
 use memchr::memmem::Finder;
 
 use super::{Border, First, FirstId, Set, SetId, Step};
+use crate::scan::Needle;
 
 /// Steps of one pattern; a longer one is left to the general engine.
 const STEPS_MAX: usize = 4_096;
@@ -61,7 +62,7 @@ impl Compiler {
         match hir.kind() {
             HirKind::Empty => {}
             HirKind::Literal(literal) => {
-                self.push(Step::Text(literal.0.clone()))?;
+                self.push(Step::Text(Needle::new(&literal.0)))?;
             }
             HirKind::Class(class) => match self.set(class) {
                 Some(set) => {
@@ -233,7 +234,7 @@ impl Compiler {
         let rest = self.steps.get(step..)?;
         let text = rest.iter().find(|step| !matches!(step, Step::Save(_)))?;
         match text {
-            Step::Text(text) if text.len() >= SOUGHT_BYTES_MIN => Some(text.clone()),
+            Step::Text(text) if text.text().len() >= SOUGHT_BYTES_MIN => Some(text.text().into()),
             _ => None,
         }
     }
@@ -250,7 +251,7 @@ impl Compiler {
             }
             let set = |set: &SetId| self.sets.get(*set as usize);
             match self.steps.get(at)? {
-                Step::Text(text) => match text.first() {
+                Step::Text(text) => match text.text().first() {
                     Some(byte) => first.add(*byte),
                     None => open.push(at + 1),
                 },
