@@ -53,6 +53,8 @@ struct FieldScan {
     map: FieldMap,
     sym: Sym,
     automaton: AhoCorasick,
+    /// Bytes of the shortest text.
+    least: usize,
     /// For each text.
     owners: Vec<Vec<u32>>,
 }
@@ -98,7 +100,9 @@ impl Candidates {
             let places = facts
                 .places
                 .as_ref()
-                .filter(|_| atom.is_none() || !asked.is_empty());
+                .filter(|_| atom.is_none() || !asked.is_empty())
+                // Of a field whose value is known it says nothing new.
+                .filter(|places| places.iter().all(|p| !asked.contains(&(p.map, p.sym))));
             if let Some(places) = places {
                 for place in places {
                     let texts = scanned.entry((place.map, place.sym)).or_default();
@@ -200,6 +204,7 @@ impl FieldScan {
             map,
             sym,
             automaton: automaton.ok()?,
+            least: texts.keys().map(|text| text.len()).min().unwrap_or(0),
             owners: texts.values().cloned().collect(),
         })
     }
@@ -208,6 +213,9 @@ impl FieldScan {
         // Beyond ASCII, changing the case can make one letter of another.
         if !value.is_ascii() {
             self.owners.iter().for_each(|own| to.extend_from_slice(own));
+            return;
+        }
+        if value.len() < self.least {
             return;
         }
         for found in self.automaton.find_overlapping_iter(value) {

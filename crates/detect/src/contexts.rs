@@ -194,7 +194,7 @@ mod tests {
         let source = SourceInfo {
             name: "log".into(),
             module: "file".into(),
-            labels: BTreeMap::new(),
+            labels: Default::default(),
         };
         let mut alerts = Vec::new();
         for (second, line) in (0..).zip(lines) {

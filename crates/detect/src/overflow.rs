@@ -1,7 +1,7 @@
 //! A bucket that ran over: what postoverflow parsers and reprocessing scenarios see as
 //! `evt.Overflow`.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use model::{AlertEvent, EvidenceLine, Prefix, Scope, Timestamp};
 use serde_json::Value as Json;
@@ -40,6 +40,6 @@ pub struct Overflow {
     pub reprocess: bool,
     pub whitelisted: bool,
     pub whitelist_reason: String,
-    pub labels: BTreeMap<String, Json>,
+    pub labels: Arc<BTreeMap<String, Json>>,
     pub evidence: Vec<EvidenceLine>,
 }

@@ -290,7 +290,8 @@ pub struct Alert {
     #[serde(default)]
     pub simulated: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, serde_json::Value>,
+    /// Shared: all alerts of a rule have the same.
+    pub labels: Arc<BTreeMap<String, serde_json::Value>>,
     /// What alert contexts tell of the events, by key: who was the target, which paths.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub context: BTreeMap<String, Vec<String>>,

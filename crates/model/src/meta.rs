@@ -23,6 +23,15 @@ impl Meta {
         pairs.reverse();
         pairs.sort_by_key(|(name, _)| *name);
         pairs.dedup_by_key(|(name, _)| *name);
+        Self::of_sorted(pairs)
+    }
+
+    /// Takes pairs that are in the order of their names, no name twice.
+    pub fn of_sorted(pairs: &[(&str, &str)]) -> Self {
+        debug_assert!(
+            pairs.is_sorted_by(|a, b| a.0 < b.0),
+            "not sorted: {pairs:?}"
+        );
         let bytes = pairs.iter().map(|(name, value)| name.len() + value.len());
         let mut text = String::with_capacity(bytes.sum());
         let mut end = |part: &str| {

@@ -66,7 +66,51 @@ impl From<Timestamp> for jiff::Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&jiff::Timestamp::from(*self), f)
+        self.with_text(|text| f.write_str(text))
+    }
+}
+
+/// Bytes of the longest text: `2026-11-21T20:15:00.123456789Z`.
+const TEXT_BYTES: usize = 30;
+/// Where the fraction of a second begins, with its point.
+const FRACTION: usize = 19;
+
+impl Timestamp {
+    /// Alerts hold many times, so this does not go through `fmt` digit by digit.
+    fn with_text<T>(self, read: impl FnOnce(&str) -> T) -> T {
+        let time = jiff::tz::Offset::UTC.to_datetime(self.into());
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        // The range of this type has years of four digits only.
+        put(&mut text, 0..4, i32::from(time.year()));
+        put(&mut text, 5..7, i32::from(time.month()));
+        put(&mut text, 8..10, i32::from(time.day()));
+        put(&mut text, 11..13, i32::from(time.hour()));
+        put(&mut text, 14..16, i32::from(time.minute()));
+        put(&mut text, 17..19, i32::from(time.second()));
+        let nanos = time.subsec_nanosecond();
+        let end = if nanos == 0 {
+            FRACTION
+        } else {
+            put(&mut text, FRACTION + 1..TEXT_BYTES - 1, nanos);
+            let digits = text.get(..TEXT_BYTES - 1).unwrap_or_default();
+            digits
+                .iter()
+                .rposition(|digit| *digit != b'0')
+                .map_or(0, |last| last + 1)
+        };
+        if let Some(end) = text.get_mut(end) {
+            *end = b'Z';
+        }
+        let text = text.get(..=end).unwrap_or_default();
+        read(std::str::from_utf8(text).unwrap_or_default())
+    }
+}
+
+/// Writes a number's digits into their places.
+fn put(text: &mut [u8], place: std::ops::Range<usize>, mut number: i32) {
+    for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
+        *digit = b'0' + (number % 10).unsigned_abs() as u8;
+        number /= 10;
     }
 }
 
@@ -87,7 +131,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        self.with_text(|text| s.serialize_str(text))
     }
 }
 
@@ -106,6 +150,18 @@ mod tests {
         let t = Timestamp::from_nanos(1_795_000_000_123_456_789);
         assert_eq!(t.to_string().parse::<Timestamp>().unwrap(), t);
         assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn is_written_as_the_library_writes_it(nanos: i64, digits in 0_u32..10) {
+            let unit = 10_i64.pow(digits);
+            for nanos in [nanos, nanos / unit * unit, i64::MIN, i64::MAX] {
+                let time = Timestamp::from_nanos(nanos);
+                let expected = jiff::Timestamp::from(time).to_string();
+                proptest::prop_assert_eq!(time.to_string(), expected);
+            }
+        }
     }
 
     #[test]

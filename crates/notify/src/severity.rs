@@ -128,11 +128,11 @@ mod tests {
             .labels
             .insert("behavior".into(), "http:exploit".into());
         assert_eq!(Severity::of_alert(&alert), Severity::High);
-        alert.labels.insert("behavior".into(), "tcp:scan".into());
+        Arc::make_mut(&mut alert.labels).insert("behavior".into(), "tcp:scan".into());
         assert_eq!(Severity::of_alert(&alert), Severity::Low);
-        alert.labels.insert("severity".into(), "critical".into());
+        Arc::make_mut(&mut alert.labels).insert("severity".into(), "critical".into());
         assert_eq!(Severity::of_alert(&alert), Severity::Critical);
-        alert.labels.insert("severity".into(), "grave".into());
+        Arc::make_mut(&mut alert.labels).insert("severity".into(), "grave".into());
         assert_eq!(
             Severity::of_alert(&alert),
             Severity::Low,

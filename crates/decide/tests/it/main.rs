@@ -42,7 +42,7 @@ fn alert(source: &str, number: u64) -> Alert {
         message: String::new(),
         remediation: true,
         simulated: false,
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         context: Default::default(),
         events: Vec::new(),
         evidence: Vec::new(),

@@ -5,12 +5,13 @@ use std::{cell::RefCell, collections::VecDeque};
 use model::Timestamp;
 
 use super::{
+    Key,
     packed::{Packed, Unpacked},
     spec::{Program, Scenario},
 };
 use crate::{
     engine::EngineStats,
-    event::{Event, FieldMap},
+    event::{Event, FieldMap, Span},
     expr::{self, Effect, Env, QueueView, Services, Value},
     symbols::{Sym, Symbols},
 };
@@ -24,7 +25,13 @@ pub(crate) struct Context<'a> {
     effects: RefCell<Vec<Effect>>,
     changed: bool,
     writes: u32,
+    /// The keys made last, and where in the event their texts stand: scenarios share them.
+    keys: [Option<(Span, Key)>; KEYS],
+    next_key: usize,
 }
+
+/// Keys remembered: what scenarios group by, and what they want distinct.
+const KEYS: usize = 2;
 
 impl<'a> Context<'a> {
     pub(crate) fn new(
@@ -41,7 +48,28 @@ impl<'a> Context<'a> {
             effects: RefCell::default(),
             changed: false,
             writes: 0,
+            keys: [None; KEYS],
+            next_key: 0,
         }
+    }
+
+    /// The text that `program` gives, as a key; `None` when it fails or gives no text.
+    pub(super) fn key(&mut self, program: &Program, scenario: &Scenario) -> Option<Key> {
+        let Some(part) = program.0.part() else {
+            return self.text(program, scenario, Key::of);
+        };
+        // An event's text is never changed where it stands, so its place says enough.
+        let span = self.event.part(part);
+        let known = self.keys.iter().flatten().find(|(of, _)| *of == span);
+        if let Some((_, key)) = known {
+            return Some(*key);
+        }
+        let key = Key::of(self.event.read(span));
+        if let Some(slot) = self.keys.get_mut(self.next_key % KEYS) {
+            *slot = Some((span, key));
+        }
+        self.next_key += 1;
+        Some(key)
     }
 
     /// Whether `program` is true; `None` when it fails.

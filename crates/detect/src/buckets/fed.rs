@@ -105,7 +105,7 @@ impl Scenario {
             reprocess: false,
             simulated: false,
             remediation: false,
-            labels: parts.labels,
+            labels: parts.labels.into(),
             fed: Some(Box::new(Fed {
                 credit: parts.credit,
             })),

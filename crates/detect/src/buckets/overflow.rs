@@ -1,6 +1,6 @@
 //! From a full bucket to what postoverflow parsers see, and from that to alerts.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr, sync::Arc, time::Duration};
 
 use model::{Alert, AlertEvent, AlertId, EvidenceLine, Meta, Prefix, Scope, Timestamp, limits};
 
@@ -78,7 +78,7 @@ impl Buckets {
             reprocess: scenario.reprocess,
             whitelisted: false,
             whitelist_reason: String::new(),
-            labels: scenario.labels.clone(),
+            labels: Arc::clone(&scenario.labels),
             evidence,
         })
     }
@@ -338,19 +338,21 @@ fn events<'a>(
 ) -> Vec<AlertEvent> {
     let mut room = limits::ALERT_EVENTS_BYTES_MAX;
     let mut events = Vec::with_capacity(queue.size_hint().0);
-    let mut pairs = Vec::new();
+    let mut order = NameOrder::default();
+    let (mut fields, mut pairs) = (Vec::new(), Vec::new());
     for event in queue.rev().filter_map(|packed| Unpacked::read(packed)) {
         // A counted overflow has no meta of its own.
         if event.is_overflow() {
             continue;
         }
+        fields.clear();
+        let all = event.fields().filter(|(map, ..)| *map == FieldMap::Meta);
+        fields.extend(all.map(|(_, sym, value)| (sym, value)));
+        order.arrange(&fields, symbols);
         pairs.clear();
-        let fields = event.fields().filter(|(map, ..)| *map == FieldMap::Meta);
-        pairs
-            .extend(fields.filter_map(|(_, sym, value)| {
-                Some((symbols.name(symbols.by_number(sym)?), value))
-            }));
-        let meta = Meta::new(&mut pairs);
+        let sorted = order.places.iter();
+        pairs.extend(sorted.filter_map(|(name, at)| Some((*name, fields.get(*at)?.1))));
+        let meta = Meta::of_sorted(&pairs);
         let Some(left) = room.checked_sub(meta.bytes()) else {
             break;
         };
@@ -362,6 +364,32 @@ fn events<'a>(
     }
     events.reverse();
     events
+}
+
+/// In which order an event's fields are named. Events of one bucket mostly have the same fields in
+/// the same places, so that it need not be worked out for each.
+#[derive(Default)]
+struct NameOrder<'s> {
+    fields: Vec<u32>,
+    /// Sorted by name: the name and which of the fields it is.
+    places: Vec<(&'s str, usize)>,
+}
+
+impl<'s> NameOrder<'s> {
+    fn arrange(&mut self, fields: &[(u32, &str)], symbols: &'s Symbols) {
+        if self.fields.iter().eq(fields.iter().map(|(sym, _)| sym)) {
+            return;
+        }
+        self.fields.clear();
+        self.fields.extend(fields.iter().map(|(sym, _)| *sym));
+        let named = |(at, sym): (usize, &u32)| Some((symbols.name(symbols.by_number(*sym)?), at));
+        self.places.clear();
+        // Of one name given twice, the last counts.
+        let places = self.fields.iter().enumerate().rev();
+        self.places.extend(places.filter_map(named));
+        self.places.sort_by_key(|(name, _)| *name);
+        self.places.dedup_by_key(|(name, _)| *name);
+    }
 }
 
 /// The last raw lines.

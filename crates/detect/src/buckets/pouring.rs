@@ -93,7 +93,7 @@ impl Pouring<'_, '_> {
         }
         match &self.own.groupby {
             None => Some(Key::of("")),
-            Some(program) => self.cx.text(program, self.own, Key::of),
+            Some(program) => self.cx.key(program, self.own),
         }
     }
 
@@ -156,7 +156,7 @@ impl Pouring<'_, '_> {
         let Some(program) = &self.scenario.distinct else {
             return false;
         };
-        let Some(value) = self.cx.text(program, self.scenario, Key::of) else {
+        let Some(value) = self.cx.key(program, self.scenario) else {
             return false;
         };
         let Some(bucket) = self.buckets.store.get_mut(slot) else {

@@ -154,7 +154,7 @@ pub(crate) struct Scenario {
     pub(crate) reprocess: bool,
     pub(crate) simulated: bool,
     pub(crate) remediation: bool,
-    pub(crate) labels: BTreeMap<String, Json>,
+    pub(crate) labels: Arc<BTreeMap<String, Json>>,
     /// Set when another matcher than `filter` chooses its events.
     pub(crate) fed: Option<Box<Fed>>,
 }
@@ -290,7 +290,7 @@ impl Loader<'_> {
             reprocess: spec.reprocess,
             simulated: spec.simulated,
             remediation: labels.get("remediation").is_some_and(is_true),
-            labels,
+            labels: labels.into(),
             fed: None,
             filter: filter?,
             kind: kind?,

@@ -43,6 +43,8 @@ pub(super) struct Bucket {
     pub(super) extra: Option<Box<Extra>>,
     older: u32,
     newer: u32,
+    /// The store's count of touches when it was last moved to the list's end.
+    moved: u32,
 }
 
 /// What few buckets need.
@@ -74,6 +76,7 @@ impl Bucket {
             extra: None,
             older: NONE,
             newer: NONE,
+            moved: 0,
         }
     }
 
@@ -93,6 +96,7 @@ pub(super) struct Store {
     generation: u32,
     oldest: u32,
     newest: u32,
+    touches: u32,
     /// Bytes of the packed events that queues hold, each counted once.
     pub(super) queue_bytes: usize,
     /// Bytes of the buckets themselves and of what only they hold.
@@ -173,14 +177,18 @@ impl Store {
         Some(bucket)
     }
 
-    /// Makes `slot` the one used last.
+    /// Makes `slot` one of those used last. Who is near the list's end already stays where it is:
+    /// moving it would take its neighbours' memory into the cache for nothing.
     pub(super) fn touch(&mut self, slot: Slot) {
-        if self.newest != slot.0 {
+        self.touches = self.touches.wrapping_add(1);
+        let (touches, near) = (self.touches, self.index.len() / NEAR_END);
+        let Some(bucket) = self.get_mut(slot) else {
+            return;
+        };
+        bucket.spared = false;
+        if touches.wrapping_sub(bucket.moved) as usize > near && self.newest != slot.0 {
             self.unlink(slot.0);
             self.append(slot.0);
-        }
-        if let Some(bucket) = self.get_mut(slot) {
-            bucket.spared = false;
         }
     }
 
@@ -278,9 +286,10 @@ impl Store {
     }
 
     fn append(&mut self, slot: u32) {
-        let newest = self.newest;
+        let (newest, touches) = (self.newest, self.touches);
         if let Some(bucket) = self.get_mut(Slot(slot)) {
             (bucket.older, bucket.newer) = (newest, NONE);
+            bucket.moved = touches;
         }
         match self.get_mut(Slot(newest)) {
             Some(bucket) => bucket.newer = slot,
@@ -309,6 +318,8 @@ impl Store {
     }
 }
 
+/// A bucket moved within so many touches, as a part of all buckets, is near the list's end.
+const NEAR_END: usize = 16;
 /// How many returners one eviction may pass over.
 const SPARED_AT_ONCE: usize = 16;
 /// A bucket's place in slab, index, list and heap, and the smallest queue.

@@ -751,6 +751,19 @@ fn is_steady(node: &Node) -> bool {
     match node {
         Node::Field(..) | Node::Line | Node::Text(_) | Node::Int(_) | Node::Float(_) => true,
         Node::Call(function, arguments) => function.pure && arguments.iter().all(is_steady),
+        Node::Member(..) => is_of_overflow(node),
+        _ => false,
+    }
+}
+
+/// Whether a node is a part of `evt.Overflow`, which no expression writes.
+// Recursion is bounded by the depth that the parser allows.
+fn is_of_overflow(node: &Node) -> bool {
+    match node {
+        Node::Member(parts, _) => match &parts.0 {
+            Node::Root(Root::Event) => &*parts.1.name == "Overflow",
+            of => is_of_overflow(of),
+        },
         _ => false,
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{
     line_test::LineTest,
-    lists::Patterns,
+    lists::{Fits, Patterns},
     node::{LoopKind, Node},
     services::{DataFile, DataFiles},
 };
@@ -183,6 +183,9 @@ fn of_field(node: &Node, mut texts: Vec<&str>) -> Option<Places> {
 }
 
 fn of_lines(test: &LineTest, data: &DataFiles) -> Option<Places> {
+    if test.fits == Fits::IsWithin {
+        return None;
+    }
     let texts = test.texts(data.lines(&test.file)?)?;
     of_field(&test.text, texts.iter().map(String::as_str).collect())
 }

@@ -9,7 +9,7 @@ use std::{cell::RefCell, sync::OnceLock};
 
 use super::{
     Env, EvalError, Services,
-    ast::{Ast, Binary, Kind},
+    ast::{Ast, Binary, Chain, Kind, Pointer},
     eval::{Frame, Machine},
     lists::{Finder, Fits, Lines},
     node::Node,
@@ -53,6 +53,17 @@ pub(super) fn comparison(body: &Ast) -> Option<(Fits, &Ast, &Ast, Meaning)> {
             let (fits, text, line, _) = comparison(test)?;
             Some((fits, text, line, Meaning::Necessary))
         }
+        // An empty line is no network.
+        Kind::Chain(Chain::And, items) => match items.as_slice() {
+            [guard, only] if is_not_empty(guard) => {
+                comparison(only).filter(|(fits, ..)| *fits == Fits::IsWithin)
+            }
+            _ => None,
+        },
+        Kind::Call { name, arguments } => match (name.as_str(), arguments.as_slice()) {
+            ("IpInRange", [text, line]) => Some((Fits::IsWithin, text, line, Meaning::Whole)),
+            _ => None,
+        },
         Kind::Binary(operator, left, right) => {
             let fits = match operator {
                 Binary::Contains => Fits::Contains,
@@ -65,6 +76,20 @@ pub(super) fn comparison(body: &Ast) -> Option<(Fits, &Ast, &Ast, Meaning)> {
         }
         _ => None,
     }
+}
+
+/// `len(#) > 0`.
+fn is_not_empty(guard: &Ast) -> bool {
+    let Kind::Binary(Binary::More, left, right) = &guard.kind else {
+        return false;
+    };
+    let Kind::Call { name, arguments } = &left.kind else {
+        return false;
+    };
+    let is_item = |item: &Ast| matches!(item.kind, Kind::Pointer(Pointer::Item));
+    name == "len"
+        && matches!(right.kind, Kind::Int(0))
+        && matches!(arguments.as_slice(), [item] if is_item(item))
 }
 
 impl LineTest {

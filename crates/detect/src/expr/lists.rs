@@ -11,9 +11,11 @@ use std::{
 
 use aho_corasick::AhoCorasick;
 use hashbrown::{HashMap, HashSet};
-use model::limits::REGEX_BYTES_MAX;
+use model::{Prefix, limits::REGEX_BYTES_MAX};
 use regex::Regex;
 use regex_automata::meta;
+
+use super::functions::{address, network};
 
 /// The lines of a data file. Cheap to clone; a clone is the same list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(super) enum Fits {
     Contains,
     EndsWith,
     Equals,
+    /// An address in a network (`IpInRange`).
+    IsWithin,
     StartsWith,
 }
 
@@ -59,6 +63,7 @@ pub(super) enum Fits {
 pub(super) enum Finder {
     Contains(AhoCorasick),
     Equals(HashSet<String>),
+    IsWithin(Vec<Prefix>),
     /// By their last bytes, those that are shorter than two bytes under their only one.
     EndsWith(HashMap<[u8; 2], Vec<String>>, Vec<String>),
     /// By their first two bytes; then the shorter ones.
@@ -70,6 +75,9 @@ impl Finder {
         Some(match fits {
             Fits::Contains => Self::Contains(AhoCorasick::new(texts).ok()?),
             Fits::Equals => Self::Equals(texts.into_iter().collect()),
+            Fits::IsWithin => {
+                Self::IsWithin(texts.iter().filter_map(|text| network(text)).collect())
+            }
             Fits::EndsWith => {
                 let (table, short) = table(texts, |text| text.last_chunk().copied());
                 Self::EndsWith(table, short)
@@ -85,6 +93,9 @@ impl Finder {
         match self {
             Self::Contains(automaton) => automaton.is_match(text),
             Self::Equals(texts) => texts.contains(text),
+            Self::IsWithin(networks) => {
+                address(text).is_some_and(|ip| networks.iter().any(|net| net.contains(ip)))
+            }
             Self::EndsWith(table, short) => {
                 let near = text.as_bytes().last_chunk().and_then(|key| table.get(key));
                 near.into_iter()
@@ -210,12 +221,13 @@ mod tests {
         fn one_pass_answers_like_one_by_one(
             texts in proptest::collection::vec("[ab]{0,3}", 0..6), text in "[abc]{0,6}",
         ) {
-            for fits in [Fits::Contains, Fits::EndsWith, Fits::Equals, Fits::StartsWith] {
+            for fits in [Fits::Contains, Fits::EndsWith, Fits::Equals, Fits::StartsWith, Fits::IsWithin] {
                 let one_by_one = texts.iter().any(|part| match fits {
                     Fits::Contains => text.contains(part.as_str()),
                     Fits::EndsWith => text.ends_with(part.as_str()),
                     Fits::Equals => text == *part,
                     Fits::StartsWith => text.starts_with(part.as_str()),
+                    Fits::IsWithin => false,
                 });
                 let finder = Finder::new(fits, texts.clone()).unwrap();
                 prop_assert_eq!(finder.fits(&text), one_by_one, "{:?}", fits);

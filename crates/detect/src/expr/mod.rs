@@ -43,7 +43,7 @@ pub use self::{
     why::{FalsePart, false_parts},
 };
 use crate::{
-    event::{Event, FieldMap},
+    event::{Event, FieldMap, Part},
     symbols::{Sym, Symbols},
 };
 
@@ -209,6 +209,7 @@ pub fn apply_effects(
 pub struct Expr {
     source: String,
     program: compile::Program,
+    part: Option<Part>,
 }
 
 /// Compiles `source`. Field names are interned into `symbols`.
@@ -216,6 +217,7 @@ pub fn compile(source: &str, vars: Vars, symbols: &mut Symbols) -> Result<Expr, 
     let program = compile::program(source, vars, symbols)?;
     Ok(Expr {
         source: source.to_owned(),
+        part: node::part(&program.root),
         program,
     })
 }
@@ -237,15 +239,17 @@ impl Expr {
 
     /// Like [`Expr::eval`], for conditions: anything but true or false is an error.
     pub fn test(&self, env: &Env<'_>) -> Result<bool, EvalError> {
-        eval::Machine::new(env).test(&self.program.root)
+        match &self.program.root {
+            // What most filters are needs no machine.
+            node::Node::FieldEqual(map, sym, text) => Ok(env.event.field(*map, *sym) == &**text),
+            node::Node::FieldIn(map, sym, texts) => Ok(texts.has(env.event.field(*map, *sym))),
+            root => eval::Machine::new(env).test(root),
+        }
     }
 
-    /// The field, when the expression is nothing but one.
-    pub const fn field(&self) -> Option<(FieldMap, Sym)> {
-        match &self.program.root {
-            node::Node::Field(map, sym) => Some((*map, *sym)),
-            _ => None,
-        }
+    /// The text of the event, when the expression is nothing but one.
+    pub(crate) const fn part(&self) -> Option<Part> {
+        self.part
     }
 
     pub fn source(&self) -> &str {

@@ -12,7 +12,10 @@ use super::{
     line_test::LineTest,
     value::Value,
 };
-use crate::{event::FieldMap, symbols::Sym};
+use crate::{
+    event::{FieldMap, Part},
+    symbols::Sym,
+};
 
 pub(super) enum Node {
     Add(Box<[Self]>),
@@ -73,6 +76,30 @@ pub(super) enum Node {
     Unmarshaled(Box<str>),
     /// Writes `text` at `key` of `evt.Unmarshaled`.
     Unmarshal(Format, Box<(Self, Self)>),
+}
+
+/// The text of the event that the node is, if it is nothing else.
+pub(super) fn part(node: &Node) -> Option<Part> {
+    Some(match node {
+        Node::Field(map, sym) => Part::Field(*map, *sym),
+        Node::Line => Part::Line,
+        Node::Member(parts, _) => match (&parts.0, &*parts.1.name) {
+            (Node::Root(Root::Event), "StrTime") => Part::StrTime,
+            (Node::Root(Root::Event), "StrTimeFormat") => Part::StrTimeFormat,
+            (Node::Member(outer, _), name) => {
+                let (Node::Root(Root::Event), "Line") = (&outer.0, &*outer.1.name) else {
+                    return None;
+                };
+                match name {
+                    "Module" => Part::Module,
+                    "Src" => Part::SourceName,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// A list of texts that something may be in.

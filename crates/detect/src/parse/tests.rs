@@ -357,7 +357,7 @@ fn overflow(addr: &str) -> Overflow {
         reprocess: false,
         whitelisted: false,
         whitelist_reason: String::new(),
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         evidence: Vec::new(),
     }
 }

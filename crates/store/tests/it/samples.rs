@@ -43,7 +43,7 @@ pub(crate) fn alert(n: u64) -> Entry {
         message: "five failed logins".into(),
         remediation: true,
         simulated: false,
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         context: Default::default(),
         events: vec![],
         evidence: vec![],

@@ -15,6 +15,7 @@ mod text;
 mod url;
 mod xml;
 
+pub(super) use self::net::{address, network};
 use super::{
     EvalError,
     eval::{Evaluated, Machine},

@@ -6,8 +6,14 @@ use model::Prefix;
 
 use super::{EvalError, Evaluated, Machine, Value, text};
 
-fn address(text: &str) -> Option<IpAddr> {
+/// As rules compare it.
+pub(crate) fn address(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+}
+
+/// A network as `IpInRange` reads it: a mere address is none.
+pub(crate) fn network(text: &str) -> Option<Prefix> {
+    text.contains('/').then(|| text.parse().ok()).flatten()
 }
 
 pub(super) fn is_ip<'a>(_: &mut Machine<'_, 'a>, arguments: &[Value<'a>]) -> Evaluated<'a> {
@@ -32,12 +38,8 @@ pub(super) fn ip_in_range<'a>(_: &mut Machine<'_, 'a>, arguments: &[Value<'a>]) 
         text("IpInRange", arguments, 0)?,
         text("IpInRange", arguments, 1)?,
     );
-    let range = range
-        .contains('/')
-        .then(|| range.parse::<Prefix>().ok())
-        .flatten();
     let inside = address(ip)
-        .zip(range)
+        .zip(network(range))
         .is_some_and(|(ip, range)| range.contains(ip));
     Ok(Value::Bool(inside))
 }

@@ -172,6 +172,32 @@ fn a_list_asked_at_once_answers_like_one_by_one() {
 }
 
 #[test]
+fn networks_asked_at_once_answer_like_one_by_one() {
+    let mut world = World::new();
+    let mut seen = [0; 2];
+    for ip in [
+        "",
+        "x",
+        "192.0.2.7",
+        "::ffff:192.0.2.7",
+        "198.51.100.7",
+        "2001:db8::1",
+        "::1",
+    ] {
+        world.set(FieldMap::Parsed, "ip", ip);
+        let one_by_one = "any(File('networks.txt'), { true && IpInRange(evt.Parsed.ip, #) })";
+        let expected = world.test(one_by_one);
+        seen[usize::from(expected)] += 1;
+        for guard in ["", "len(#) > 0 && ", "len(#) > 3 && "] {
+            let body = format!("{guard}IpInRange(evt.Parsed.ip, #)");
+            let at_once = world.test(&format!("any(File('networks.txt'), {{ {body} }})"));
+            assert_eq!(at_once, expected, "{ip} {body}");
+        }
+    }
+    assert_eq!(seen, [4, 3]);
+}
+
+#[test]
 fn long_chains_are_flat_and_deep_ones_are_refused() {
     let mut world = World::new();
     let chain: Vec<String> = (0..5_000)

@@ -66,6 +66,12 @@ impl World {
             .services
             .data
             .insert("paths.txt", DataFile::Strings(lines.into()));
+        let lines = ["", "192.0.2.0/24", "198.51.100.7", "2001:db8::/32", "x/y"];
+        let lines = lines.map(String::from).to_vec();
+        world
+            .services
+            .data
+            .insert("networks.txt", DataFile::Strings(lines.into()));
         let regexes = vec![regex_syntax::compile("(?i)^bad.*bot$").unwrap()];
         world
             .services
@@ -122,7 +128,7 @@ impl World {
             reprocess: false,
             whitelisted: false,
             whitelist_reason: String::new(),
-            labels: BTreeMap::new(),
+            labels: Default::default(),
             evidence: Vec::new(),
         }));
         self
