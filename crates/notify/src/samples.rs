@@ -31,7 +31,7 @@ pub(crate) fn alert(address: &str, second: i64) -> Alert {
         message: format!("posse/ssh-bf: 6 failed logins from {address}"),
         remediation: true,
         simulated: false,
-        labels: Arc::new([("behavior".to_owned(), "ssh:bruteforce".into())].into()),
+        labels: std::sync::Arc::new([("behavior".to_owned(), "ssh:bruteforce".into())].into()),
         context: Default::default(),
         events: Vec::new(),
         evidence: vec![EvidenceLine::new(

@@ -128,11 +128,11 @@ mod tests {
             .labels
             .insert("behavior".into(), "http:exploit".into());
         assert_eq!(Severity::of_alert(&alert), Severity::High);
-        Arc::make_mut(&mut alert.labels).insert("behavior".into(), "tcp:scan".into());
+        std::sync::Arc::make_mut(&mut alert.labels).insert("behavior".into(), "tcp:scan".into());
         assert_eq!(Severity::of_alert(&alert), Severity::Low);
-        Arc::make_mut(&mut alert.labels).insert("severity".into(), "critical".into());
+        std::sync::Arc::make_mut(&mut alert.labels).insert("severity".into(), "critical".into());
         assert_eq!(Severity::of_alert(&alert), Severity::Critical);
-        Arc::make_mut(&mut alert.labels).insert("severity".into(), "grave".into());
+        std::sync::Arc::make_mut(&mut alert.labels).insert("severity".into(), "grave".into());
         assert_eq!(
             Severity::of_alert(&alert),
             Severity::Low,

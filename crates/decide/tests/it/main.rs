@@ -4,8 +4,6 @@ mod policy;
 mod properties;
 mod ranges;
 
-use std::collections::BTreeMap;
-
 use decide::{Policy, PolicyConfig, Verdict};
 use model::{Alert, AlertId, HostFacts, Prefix, Scope, Timestamp};
 
