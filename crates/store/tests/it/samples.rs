@@ -1,7 +1,6 @@
 //! Entries to record, and the independent verifier.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     path::Path,
     process::Command,
