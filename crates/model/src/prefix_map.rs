@@ -44,6 +44,13 @@ impl<V> PrefixMap<V> {
         }
     }
 
+    pub fn get_mut(&mut self, prefix: Prefix) -> Option<&mut V> {
+        match prefix.to_number() {
+            Some(number) => self.v4.get_mut(&number),
+            None => self.v6.get_mut(&prefix),
+        }
+    }
+
     /// Returns the value that stood there.
     pub fn insert(&mut self, prefix: Prefix, value: V) -> Option<V> {
         match prefix.to_number() {

@@ -127,7 +127,7 @@ impl Court {
         why: &str,
         now: u64,
     ) -> Result<Reversal, TrustError> {
-        if !self.cases.contains_key(&target) {
+        if !self.cases.get(target).is_some() {
             return Err(TrustError::NoCase { target });
         }
         let rules = &self.rules;

@@ -61,9 +61,25 @@ pub struct Listing<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Classes {
     names: Vec<String>,
-    v4: Vec<Range<u32>>,
-    v6: Vec<Range<u128>>,
+    v4: Table<u32>,
+    v6: Table<u128>,
     dropped: usize,
+}
+
+/// The ends stand apart, so that a search walks through little memory.
+#[derive(Clone, Debug, Default)]
+struct Table<T> {
+    lasts: Vec<T>,
+    ranges: Vec<Range<T>>,
+}
+
+impl<T: Copy> Table<T> {
+    fn new(ranges: Vec<Range<T>>) -> Self {
+        Self {
+            lasts: ranges.iter().map(|range| range.last).collect(),
+            ranges,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +120,8 @@ impl Classes {
                 }),
             }
         }
-        table.v4 = flatten(v4, |n| n.checked_add(1), |n| n.saturating_sub(1));
-        table.v6 = flatten(v6, |n| n.checked_add(1), |n| n.saturating_sub(1));
+        table.v4 = Table::new(flatten(v4, |n| n.checked_add(1), |n| n.saturating_sub(1)));
+        table.v6 = Table::new(flatten(v6, |n| n.checked_add(1), |n| n.saturating_sub(1)));
         table
     }
 
@@ -130,11 +146,11 @@ impl Classes {
 
     /// Ranges in the table, after flattening.
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.v4.lasts.len() + self.v6.lasts.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+        self.v4.lasts.is_empty() && self.v6.lasts.is_empty()
     }
 
     /// Networks beyond [`limits::CLASS_ENTRIES_MAX`], which do not count.
@@ -221,10 +237,15 @@ impl<T: Copy + Ord> Flat<T> {
     }
 }
 
-fn strictest<T: Copy + Ord>(ranges: &[Range<T>], first: T, last: T) -> Option<(Class, u32)> {
-    let from = ranges.partition_point(|range| range.last < first);
+fn strictest<T: Copy + Ord>(table: &Table<T>, first: T, last: T) -> Option<(Class, u32)> {
+    let from = table.lasts.partition_point(|end| *end < first);
     let mut found: Option<(Class, u32)> = None;
-    for range in ranges.iter().skip(from).take_while(|r| r.first <= last) {
+    for range in table
+        .ranges
+        .iter()
+        .skip(from)
+        .take_while(|r| r.first <= last)
+    {
         if found.is_none_or(|(class, _)| range.class > class) {
             found = Some((range.class, range.name));
         }

@@ -1,9 +1,12 @@
 //! The court: standings, open cases, the bans in force, and the indexes that keep them bounded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::DefaultHasher},
+    hash::BuildHasherDefault,
+};
 
-use model::Prefix;
-use serde::{Deserialize, Serialize};
+use model::{Prefix, PrefixEnds, PrefixMap, Timestamp};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     Classes, HoldReason, Kind, Org, Rules, Standing, StandingView,
@@ -67,9 +70,11 @@ pub struct Court {
     pub(crate) rules: Rules,
     #[serde(skip)]
     pub(crate) classes: Classes,
-    pub(crate) orgs: BTreeMap<Org, Standing>,
+    #[serde(serialize_with = "sorted_orgs")]
+    pub(crate) orgs: Orgs,
     /// A case is away only while one call works on it.
-    pub(crate) cases: BTreeMap<Prefix, Option<Box<Case>>>,
+    #[serde(serialize_with = "sorted_cases")]
+    pub(crate) cases: PrefixMap<Option<Box<Case>>>,
     pub(crate) breakers: Breakers,
     pub(crate) peers: Peers,
     pub(crate) growth: Hourly,
@@ -79,18 +84,33 @@ pub struct Court {
     pub(crate) now: u64,
     /// Cases without a ban or protection, by when they were touched last.
     #[serde(skip)]
-    idle: BTreeSet<(u64, Prefix)>,
+    idle: PrefixEnds,
     /// Bans and protections by their end.
     #[serde(skip)]
-    ends: BTreeSet<(u64, Prefix)>,
+    ends: PrefixEnds,
     #[serde(skip)]
     pub(crate) in_force: usize,
+}
+
+/// For looking up only: whatever goes through all of them sorts them first.
+pub(crate) type Orgs = HashMap<Org, Standing, BuildHasherDefault<DefaultHasher>>;
+
+fn sorted_orgs<S: Serializer>(orgs: &Orgs, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_map(orgs.iter().collect::<BTreeMap<_, _>>())
+}
+
+fn sorted_cases<S: Serializer>(
+    cases: &PrefixMap<Option<Box<Case>>>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    let all = cases.iter();
+    s.collect_map(all.filter_map(|(target, case)| Some((target, case.as_ref()?))))
 }
 
 #[derive(Deserialize)]
 struct Kept {
     orgs: BTreeMap<Org, Standing>,
-    cases: BTreeMap<Prefix, Option<Box<Case>>>,
+    cases: BTreeMap<Prefix, Box<Case>>,
     breakers: Breakers,
     peers: Peers,
     growth: Hourly,
@@ -102,7 +122,7 @@ struct Kept {
 impl From<Kept> for Court {
     fn from(kept: Kept) -> Self {
         let mut court = Self {
-            orgs: kept.orgs,
+            orgs: kept.orgs.into_iter().collect(),
             breakers: kept.breakers,
             peers: kept.peers,
             growth: kept.growth,
@@ -112,7 +132,7 @@ impl From<Kept> for Court {
             ..Self::default()
         };
         for (target, case) in kept.cases {
-            court.put(target, case.unwrap_or_default());
+            court.put(target, case);
         }
         court
     }
@@ -168,9 +188,9 @@ impl Court {
 
     pub fn standings(&self, now: u64) -> impl Iterator<Item = (&Org, StandingView)> {
         let now = now.max(self.now);
-        self.orgs
-            .iter()
-            .map(move |(org, s)| (org, s.view(&self.rules, now)))
+        let sorted: BTreeMap<&Org, &Standing> = self.orgs.iter().collect();
+        let all = sorted.into_iter();
+        all.map(move |(org, s)| (org, s.view(&self.rules, now)))
     }
 
     /// What waits for a person, and why.
@@ -202,27 +222,23 @@ impl Court {
         self.now = self.now.max(now);
         let now = self.now;
         for _ in 0..SWEPT_PER_CALL {
-            let Some((end, target)) = self.ends.first().copied().filter(|(end, _)| *end <= now)
+            let Some((end, target)) = self.ends.first().filter(|(end, _)| *end <= stamp(now))
             else {
                 break;
             };
             let Some(mut case) = self.take(target) else {
-                self.ends.remove(&(end, target));
+                self.ends.remove(end, target);
                 continue;
             };
             end_of(&mut case, now);
             self.put(target, case);
         }
-        let kept = self
-            .rules
-            .quiet_days
-            .saturating_mul(DAY)
-            .max(self.rules.vote_window());
+        let quiet = self.rules.quiet_days.saturating_mul(DAY);
+        let kept = quiet.max(self.rules.vote_window());
+        let oldest = stamp(now.saturating_sub(kept));
         for _ in 0..SWEPT_PER_CALL {
-            match self.idle.first().copied() {
-                Some((touched, target)) if touched.saturating_add(kept) < now => {
-                    self.forget(target);
-                }
+            match self.idle.first() {
+                Some((touched, target)) if touched < oldest => self.forget(target),
                 _ => break,
             }
         }
@@ -243,7 +259,7 @@ impl Court {
         if self.cases.len() < limits::CASES_MAX {
             return true;
         }
-        let Some((_, oldest)) = self.idle.first().copied() else {
+        let Some((_, oldest)) = self.idle.first() else {
             return false;
         };
         self.forget(oldest);
@@ -252,34 +268,42 @@ impl Court {
     }
 
     pub(crate) fn case(&self, target: Prefix) -> Option<&Case> {
-        self.cases.get(&target)?.as_deref()
+        self.cases.get(target)?.as_deref()
     }
 
     /// Takes a case out, to be put back by [`Court::put`]: so the indexes are always right.
     pub(crate) fn take(&mut self, target: Prefix) -> Option<Box<Case>> {
-        let case = self.cases.get_mut(&target)?.take()?;
+        let case = self.cases.get_mut(target)?.take()?;
         self.in_force -= usize::from(case.ban.is_some());
         match end(&case) {
-            Some(end) => self.ends.remove(&(end, target)),
-            None => self.idle.remove(&(case.touched, target)),
-        };
+            Some(end) => self.ends.remove(stamp(end), target),
+            None => self.idle.remove(stamp(case.touched), target),
+        }
         Some(case)
     }
 
     pub(crate) fn put(&mut self, target: Prefix, case: Box<Case>) {
         self.in_force += usize::from(case.ban.is_some());
         match end(&case) {
-            Some(end) => self.ends.insert((end, target)),
-            None => self.idle.insert((case.touched, target)),
-        };
-        self.cases.insert(target, Some(case));
+            Some(end) => self.ends.insert(stamp(end), target),
+            None => self.idle.insert(stamp(case.touched), target),
+        }
+        match self.cases.get_mut(target) {
+            Some(place) => *place = Some(case),
+            None => drop(self.cases.insert(target, Some(case))),
+        }
     }
 
     fn forget(&mut self, target: Prefix) {
         self.take(target);
-        self.cases.remove(&target);
+        self.cases.remove(target);
         self.held.remove(&target);
     }
+}
+
+/// Milliseconds of the hub's timeline as a place in an index.
+fn stamp(millis: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
 fn end(case: &Case) -> Option<u64> {
