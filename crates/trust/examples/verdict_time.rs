@@ -42,7 +42,11 @@ fn main() {
             "list",
         )
     });
-    let mut court = Court::new(Rules::default(), Classes::new(lists));
+    let rules = Rules {
+        growth_floor: 100_000,
+        ..Rules::default()
+    };
+    let mut court = Court::new(rules, Classes::new(lists));
     for n in 0..ORGS {
         court.vouch(&org(n), 60.0, 0).expect("room");
         let peers = (0..300)

@@ -144,7 +144,7 @@ impl Court {
             && standing.suspended_until <= now
             && standing.trust(rules, now) >= needed;
         let mut case = self.take(target).unwrap_or_default();
-        if case.ballots.contains_key(org) {
+        if case.ballots.has(org) {
             return Ok(self.withdraw(target, case, org, now));
         }
         if !trusted {
@@ -205,7 +205,8 @@ impl Court {
         let ban = case.ban.take();
         let mut charged = Vec::new();
         let mut released: Vec<Prefix> = ban.iter().map(|_| target).collect();
-        for (org, ballot) in &case.ballots {
+        for ballot in case.ballots.iter() {
+            let org = &ballot.vote.org;
             let cost = self.rules.cost_of_false;
             let Some(standing) = self.orgs.get_mut(org) else {
                 continue;
@@ -222,9 +223,9 @@ impl Court {
             }
         }
         let until = now.saturating_add(self.rules.protected_days.saturating_mul(DAY));
-        let alone = case.ballots.iter().filter(|(_, b)| b.alone > 0);
-        let alone: Vec<Org> = alone.map(|(org, _)| org.clone()).collect();
-        let mut parties: BTreeSet<Org> = case.ballots.keys().cloned().collect();
+        let alone = case.ballots.iter().filter(|b| b.alone > 0);
+        let alone: Vec<Org> = alone.map(|b| b.vote.org.clone()).collect();
+        let mut parties: BTreeSet<Org> = case.ballots.iter().map(|b| b.vote.org.clone()).collect();
         if let By::Org(org) = by {
             parties.insert(org.clone());
         }
@@ -304,7 +305,7 @@ impl Court {
         case.prune(self.rules.vote_window(), now);
         let others = case
             .ballots
-            .values()
+            .iter()
             .filter(|b| !matches!(by, By::Org(o) if *o == b.vote.org));
         let voters: Vec<_> = others.map(|b| b.vote.clone()).collect();
         let before: Vec<Org> = uncredited(&case, &voters);

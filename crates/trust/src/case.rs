@@ -1,18 +1,20 @@
 //! All that is held against one target, and what became of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, Ipv6Addr},
 };
 
 use model::Prefix;
 use serde::{Deserialize, Serialize};
 
-use crate::{By, Evidence, Grounds, HoldReason, Org, Report, Vote, limits, report::shorten};
+use crate::{
+    By, Evidence, Grounds, HoldReason, Org, Report, Vote, ballots::Ballots, limits, report::shorten,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Case {
-    pub(crate) ballots: BTreeMap<Org, Ballot>,
+    pub(crate) ballots: Ballots,
     pub(crate) touched: u64,
     pub(crate) ban: Option<Live>,
     /// Bans by quorum before, without a quiet time in between.
@@ -98,7 +100,7 @@ impl Case {
     /// Forgets what no longer counts.
     pub(crate) fn prune(&mut self, window: u64, now: u64) {
         self.ballots
-            .retain(|_, b| b.vote.at.saturating_add(window) > now);
+            .retain(|b| b.vote.at.saturating_add(window) > now);
     }
 
     /// Takes a report in. Whether there was room for it.
@@ -116,15 +118,14 @@ impl Case {
         if self.ballots.len() >= limits::VOTES_PER_CASE_MAX && !self.make_room(weight) {
             return false;
         }
-        self.ballots
-            .insert(report.org.clone(), Ballot::new(report, weight, now));
+        self.ballots.insert(Ballot::new(report, weight, now));
         true
     }
 
     fn make_room(&mut self, weight: f64) -> bool {
         let lightest = self
             .ballots
-            .values()
+            .iter()
             .min_by(|a, b| a.vote.weight.total_cmp(&b.vote.weight));
         let Some(vote) = lightest
             .map(|b| &b.vote)
@@ -133,7 +134,7 @@ impl Case {
             return false;
         };
         let org = vote.org.clone();
-        self.ballots.remove(&org).is_some()
+        self.ballots.remove(&org)
     }
 }
 

@@ -135,7 +135,7 @@ impl Court {
         let here = roof(report.network);
         let alone = case
             .ballots
-            .values()
+            .iter()
             .filter(|b| b.alone > 0 && b.vote.org != report.org);
         for ballot in alone.filter(|b| roof(b.vote.network) != here) {
             if let Some(standing) = self.orgs.get_mut(&ballot.vote.org) {
@@ -404,7 +404,7 @@ impl Court {
     }
 
     pub(crate) fn tally<'a>(&self, case: &'a Case, now: u64) -> Tally<'a> {
-        let voices = case.ballots.values().map(|ballot| Voice {
+        let voices = case.ballots.iter().map(|ballot| Voice {
             vote: &ballot.vote,
             weight: self.weight(&ballot.vote.org, now) * ballot.vote.evidence.factor(),
             kind_demoted: self.breakers.demoted(&ballot.vote.kind, now),

@@ -16,6 +16,7 @@
 )]
 
 mod appeal;
+mod ballots;
 mod breaker;
 mod budget;
 mod case;

@@ -3,7 +3,7 @@
 //! Independent is another organisation in another network, and no more than a few of one
 //! autonomous system: a thousand sock puppets of one member have one voice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::Prefix;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub enum Counts {
     Weightless,
 }
 
-/// A vote and what it weighs now.
+/// A vote and what it weighs now. An organisation has one.
 #[derive(Clone, Debug)]
 pub(crate) struct Voice<'a> {
     pub(crate) vote: &'a Vote,
@@ -65,7 +65,6 @@ impl<'a> Tally<'a> {
         });
         let mut roofs: BTreeMap<Prefix, &Org> = BTreeMap::new();
         let mut homes: BTreeMap<Home, u32> = BTreeMap::new();
-        let mut orgs: BTreeSet<&Org> = BTreeSet::new();
         let mut tally = Self {
             voices: Vec::with_capacity(voices.len()),
             independent: 0,
@@ -74,7 +73,7 @@ impl<'a> Tally<'a> {
         for voice in voices {
             let vote = voice.vote;
             let (roof, home) = (roof(vote.network), home(vote));
-            let counts = if voice.weight <= 0.0 || !orgs.insert(&vote.org) {
+            let counts = if voice.weight <= 0.0 {
                 Counts::Weightless
             } else if voice.kind_demoted {
                 Counts::KindDemoted
