@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use intel::{
-    lapi::{AlertError, AlertQuestion, Deleted, read_alerts},
+    lapi::{AlertError, AlertQuestion, Deleted, Reader, read_alerts},
     pairs,
 };
 use model::Timestamp;
@@ -182,7 +182,7 @@ impl Door {
             if number > 0 {
                 out.push(b',');
             }
-            write_ban(ban, now, out);
+            write_ban(ban, now, Reader::Cscli, out);
         }
         out.extend_from_slice(b"]}");
     }

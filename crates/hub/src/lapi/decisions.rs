@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use intel::{
-    lapi::{DecisionQuestion, Deleted, Relation, Shown, write_decision},
+    lapi::{DecisionQuestion, Deleted, Reader, Relation, Shown, write_decision},
     pairs,
 };
 use model::Prefix;
@@ -28,7 +28,7 @@ pub(super) const fn scope(prefix: Prefix) -> &'static str {
     if prefix.is_host() { "Ip" } else { "Range" }
 }
 
-pub(super) fn write_ban(ban: &Ban, now: HubTime, out: &mut Vec<u8>) {
+pub(super) fn write_ban(ban: &Ban, now: HubTime, reader: Reader, out: &mut Vec<u8>) {
     let value = ban.prefix.to_string();
     let shown = Shown {
         id: ban.id,
@@ -39,7 +39,7 @@ pub(super) fn write_ban(ban: &Ban, now: HubTime, out: &mut Vec<u8>) {
         value: &value,
         remaining_ms: ban.remaining_ms(now),
     };
-    write_decision(&shown, out);
+    write_decision(&shown, reader, out);
 }
 
 /// Whether a key is good, and nothing else: no place in any sequence moves.
@@ -67,7 +67,7 @@ pub(super) async fn live(
     let mut body = Vec::new();
     let mut write = |ban: &Ban| {
         body.push(if body.is_empty() { b'[' } else { b',' });
-        write_ban(ban, now, &mut body);
+        write_ban(ban, now, Reader::Bouncer, &mut body);
         body.len() < ANSWER_BYTES_MAX
     };
     door.each(&caller, &question, &mut write).await;

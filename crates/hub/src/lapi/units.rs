@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use intel::lapi::{Admits, Shown, write_decision};
+use intel::lapi::{Admits, Reader, Shown, write_decision};
 use model::Prefix;
 
 use super::decisions::scope;
@@ -241,7 +241,7 @@ impl Look<'_> {
             value: &value,
             remaining_ms,
         };
-        write_decision(&shown, out);
+        write_decision(&shown, Reader::Bouncer, out);
     }
 
     /// Writes a page of bans in force: each unit once, under the ban that holds longest.

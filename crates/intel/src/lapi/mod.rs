@@ -18,7 +18,7 @@ pub use self::{
         AllowlistAnswer, AllowlistCheck, AllowlistItemAnswer, BulkCheck, BulkCheckAnswer,
         BulkCheckResult, Credentials, Deleted, Message, NEVER, Refused, Registration, Token,
     },
-    decision::{Shown, write_decision},
+    decision::{Reader, Shown, write_decision},
     metrics::{ActiveComponent, read_metrics},
     question::{AlertQuestion, DecisionQuestion, QuestionError, Relation},
     stream::{Admits, StreamQuestion, longest},
