@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use ::regex_syntax::ParserBuilder;
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, packed};
 use fail2ban::{UseDns, pattern::expand};
 use jiff::tz::TimeZone;
 use model::Timestamp;
@@ -232,7 +232,7 @@ pub struct CompiledFilter {
     /// For each byte that a text can begin with, the failregexes that can match it.
     by_first: Vec<Box<[u16]>>,
     /// One of these texts stands in every line that a failregex matches.
-    needs: Option<AhoCorasick>,
+    needs: Option<Needs>,
     detector: Detector,
     lines_max: usize,
     sessions: Sessions,
@@ -357,7 +357,7 @@ impl CompiledFilter {
         let time = self.cut_date(line, dated, Frame { now, zone });
         // Most lines end here: nothing that any failregex needs stands in them. What is searched
         // is the line without its date, as failregex sees it.
-        let is_needed = |needs: &AhoCorasick| needs.is_match(&self.text);
+        let is_needed = |needs: &Needs| needs.stand_in(&self.text);
         let verdict = if !self.needs.as_ref().is_none_or(is_needed) {
             Judged::Nothing
         } else if self.lines_max > 1 {
@@ -652,7 +652,7 @@ impl Rule {
 }
 
 /// Texts of which every failregex needs one; `None` if one of them needs nothing.
-fn needs(fail: &[Rule]) -> Option<AhoCorasick> {
+fn needs(fail: &[Rule]) -> Option<Needs> {
     let mut texts = Vec::new();
     for rule in fail {
         let printed = rule.pattern.necessary();
@@ -668,10 +668,27 @@ fn needs(fail: &[Rule]) -> Option<AhoCorasick> {
     if texts.is_empty() || texts.len() > NEEDS_MAX {
         return None;
     }
-    AhoCorasick::builder()
-        .match_kind(MatchKind::LeftmostFirst)
-        .build(texts)
-        .ok()
+    Some(match packed::Searcher::new(&texts) {
+        Some(packed) => Needs::Few(packed),
+        None => Needs::Many(AhoCorasick::new(texts).ok()?),
+    })
+}
+
+/// Texts that a line is searched for.
+#[derive(Debug)]
+enum Needs {
+    /// So few that all of them are looked for at many places at once.
+    Few(packed::Searcher),
+    Many(AhoCorasick),
+}
+
+impl Needs {
+    fn stand_in(&self, text: &str) -> bool {
+        match self {
+            Self::Few(texts) => texts.find(text).is_some(),
+            Self::Many(texts) => texts.is_match(text),
+        }
+    }
 }
 
 /// For each first byte the patterns that can match a text that begins with it, in order.

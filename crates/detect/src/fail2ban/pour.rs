@@ -66,6 +66,11 @@ impl Engine {
         let mut caught = std::mem::take(&mut self.caught);
         self.jails
             .take(record.text, source, now, &mut caught, trace);
+        self.stats.jails = self.jails.counts();
+        if caught.is_empty() {
+            self.caught = caught;
+            return Jailed(0);
+        }
         let mut counted = 0;
         for one in caught.drain(..) {
             self.begin(record, source, clock);
@@ -77,7 +82,6 @@ impl Engine {
             self.stats.parsed -= 1;
         }
         self.caught = caught;
-        self.stats.jails = self.jails.counts();
         Jailed(counted)
     }
 

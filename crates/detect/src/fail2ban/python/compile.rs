@@ -4,7 +4,7 @@ use memchr::memmem::Finder;
 
 use super::{
     PatternError,
-    hints::{self, Follow, Tables},
+    hints::{self, Behind, Follow, Tables},
     needs,
     set::Set,
     tree::{Assert, Node, Taste, Toward, Tree, Wanted},
@@ -47,6 +47,14 @@ impl Program {
     }
 }
 
+impl ByteSet {
+    /// Whether it has the character that begins with this byte; beyond ASCII, whether it may.
+    #[inline]
+    pub(super) fn has_byte(&self, byte: u8) -> bool {
+        self.bytes.get(usize::from(byte)).copied().unwrap_or(true)
+    }
+}
+
 /// Where a match can begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
@@ -57,7 +65,7 @@ pub(super) enum Anchor {
 
 #[derive(Clone, Debug)]
 pub(super) struct ByteSet {
-    pub(super) bytes: Box<Bytes>,
+    pub(super) bytes: Bytes,
     pub(super) set: Set,
     /// It has every character but this one.
     pub(super) all_but: Option<u8>,
@@ -76,6 +84,7 @@ pub(super) enum Op {
         follow: Follow,
         /// What follows cannot begin within the run: it never gives back.
         keeps: bool,
+        behind: Behind,
     },
     /// The first is preferred.
     Split {
@@ -186,7 +195,7 @@ impl Compiler {
             return number(at);
         }
         self.sets.push(ByteSet {
-            bytes: Box::new(bytes_of(set)),
+            bytes: bytes_of(set),
             set: set.clone(),
             all_but: set.all_but(),
         });
@@ -318,6 +327,7 @@ impl Compiler {
                 taste,
                 follow: Follow::Anything,
                 keeps: false,
+                behind: Behind::default(),
             })?;
             return Ok(());
         }

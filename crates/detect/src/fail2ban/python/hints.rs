@@ -47,6 +47,31 @@ pub(super) enum Follow {
     OneOf(u32),
 }
 
+/// What was looked at as what follows a run, and need not be again: the next op or none, and its
+/// bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Behind(u8);
+
+impl Behind {
+    #[inline]
+    pub(super) const fn ops(self) -> usize {
+        (self.0 != 0) as usize
+    }
+
+    #[inline]
+    pub(super) const fn bytes(self) -> usize {
+        self.0 as usize
+    }
+
+    fn of(follow: Follow, next: Option<&Op>) -> Self {
+        Self(match (follow, next) {
+            (Follow::Byte(_), Some(Op::Byte(_))) => 1,
+            (Follow::Text(_), Some(Op::Text(text))) => u8::try_from(text.len()).unwrap_or(0),
+            _ => 0,
+        })
+    }
+}
+
 /// What the walk is told.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
@@ -56,12 +81,14 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Whether what follows a run can begin with this byte, or at the end.
+    #[inline]
     pub(super) fn follows(&self, table: u32, next: Option<&u8>) -> bool {
         let table = self.follow.get(table as usize);
         table.is_none_or(|table| table.get(index(next)).is_none_or(|open| *open != 0))
     }
 
     /// Where a split leads before this byte, or at the end.
+    #[inline]
     pub(super) fn way(&self, table: u32, next: Option<&u8>) -> u16 {
         let table = self.ways.get(table as usize);
         table
@@ -71,6 +98,7 @@ impl Tables {
     }
 }
 
+#[inline]
 fn index(next: Option<&u8>) -> usize {
     next.map_or(END, |byte| usize::from(*byte))
 }
@@ -84,6 +112,7 @@ pub(super) fn give(ops: &mut [Op], sets: &[ByteSet]) -> Tables {
         seen: vec![0; ops.len()],
         round: 0,
         waiting: Vec::new(),
+        beyond: Beyond::Anything,
     };
     let mut found = Vec::new();
     let mut splits: BTreeMap<usize, Open> = BTreeMap::new();
@@ -108,8 +137,15 @@ pub(super) fn give(ops: &mut [Op], sets: &[ByteSet]) -> Tables {
         }
     }
     for (at, (known, never)) in found {
-        if let Some(Op::Run { follow, keeps, .. }) = ops.get_mut(at) {
-            (*follow, *keeps) = (known, never);
+        let done = Behind::of(known, ops.get(at + 1));
+        if let Some(Op::Run {
+            follow,
+            keeps,
+            behind,
+            ..
+        }) = ops.get_mut(at)
+        {
+            (*follow, *keeps, *behind) = (known, never, done);
         }
     }
     Tables {
@@ -192,6 +228,15 @@ struct Hints<'a> {
     seen: Vec<u32>,
     round: u32,
     waiting: Vec<usize>,
+    /// Of the last table.
+    beyond: Beyond,
+}
+
+/// What opens a table for characters beyond ASCII.
+enum Beyond {
+    /// These sets.
+    Sets(Vec<u32>),
+    Anything,
 }
 
 impl Hints<'_> {
@@ -208,8 +253,15 @@ impl Hints<'_> {
         self.starts(at, FIRST, &mut table);
         let members = self.sets.get(set as usize);
         let apart = members.is_some_and(|set| {
-            let both = set.bytes.iter().zip(&table);
-            both.into_iter().all(|(has, open)| !*has || *open == 0)
+            let mut both = set.bytes.iter().zip(&table).take(128);
+            let beyond = match &self.beyond {
+                Beyond::Sets(all) => all
+                    .iter()
+                    .filter_map(|other| self.sets.get(*other as usize))
+                    .all(|other| set.set.is_apart_beyond(&other.set)),
+                Beyond::Anything => !set.set.reaches_beyond(),
+            };
+            both.all(|(has, open)| !*has || *open == 0) && beyond
         });
         if let Some(literal) = self.literal(at) {
             return (literal, apart);
@@ -243,6 +295,7 @@ impl Hints<'_> {
         self.round += 1;
         self.waiting.clear();
         self.waiting.push(op);
+        self.beyond = Beyond::Sets(Vec::new());
         let mut visits = 0;
         while let Some(at) = self.waiting.pop() {
             match self.seen.get_mut(at) {
@@ -253,6 +306,7 @@ impl Hints<'_> {
             visits += 1;
             if visits > VISITS_MAX || !self.look_at(at, way, table) {
                 table.iter_mut().for_each(|ways| *ways |= way);
+                self.beyond = Beyond::Anything;
                 return;
             }
         }
@@ -267,8 +321,17 @@ impl Hints<'_> {
         };
         match self.ops.get(at) {
             Some(Op::Byte(byte)) => add(*byte),
-            Some(Op::Text(text)) => text.first().copied().into_iter().for_each(add),
+            Some(Op::Text(text)) => {
+                let first = text.first().copied().unwrap_or(0);
+                add(first);
+                if !first.is_ascii() {
+                    self.beyond = Beyond::Anything;
+                }
+            }
             Some(Op::One(set) | Op::Run { set, .. }) => {
+                if let Beyond::Sets(all) = &mut self.beyond {
+                    all.push(*set);
+                }
                 let Some(set) = self.sets.get(*set as usize) else {
                     return false;
                 };

@@ -15,6 +15,7 @@ mod needs;
 mod parse;
 mod set;
 mod tree;
+mod walk;
 
 use std::sync::OnceLock;
 

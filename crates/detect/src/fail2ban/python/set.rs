@@ -99,6 +99,36 @@ impl Set {
         (others && self.ascii.count_zeros() == 1).then_some(code)
     }
 
+    /// Whether surely no character beyond ASCII is in both.
+    pub(super) fn is_apart_beyond(&self, other: &Self) -> bool {
+        if !self.reaches_beyond() || !other.reaches_beyond() {
+            return true;
+        }
+        let class = |set: &Self| {
+            let mut items = set.beyond.iter().filter(|item| match item {
+                Item::Range(_, high) => !high.is_ascii(),
+                _ => true,
+            });
+            let (class, has) = match items.next()? {
+                Item::Range(..) => return None,
+                Item::Word => (Item::Word, true),
+                Item::NotWord => (Item::Word, false),
+                Item::Digit => (Item::Digit, true),
+                Item::NotDigit => (Item::Digit, false),
+                Item::Space => (Item::Space, true),
+                Item::NotSpace => (Item::Space, false),
+            };
+            items
+                .next()
+                .is_none()
+                .then_some((class, has != set.negated_beyond))
+        };
+        match (class(self), class(other)) {
+            (Some((one, has)), Some((other, other_has))) => one == other && has != other_has,
+            _ => false,
+        }
+    }
+
     /// Whether a character beyond ASCII may be in it.
     pub(super) fn reaches_beyond(&self) -> bool {
         self.negated_beyond

@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
-use super::{compile::Op, hints::Follow, *};
+use super::{
+    compile::Op,
+    hints::{Behind, Follow},
+    *,
+};
 
 fn groups(pattern: &str, text: &str) -> Option<Vec<Option<String>>> {
     let pattern = Pattern::new(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
@@ -186,7 +190,14 @@ fn unhinted(source: &str) -> Pattern {
     for op in &mut pattern.program.ops {
         match op {
             Op::Split { ways, need, .. } => (*ways, *need) = (None, None),
-            Op::Run { follow, keeps, .. } => (*follow, *keeps) = (Follow::Anything, false),
+            Op::Run {
+                follow,
+                keeps,
+                behind,
+                ..
+            } => {
+                (*follow, *keeps, *behind) = (Follow::Anything, false, Behind::default());
+            }
             _ => {}
         }
     }
