@@ -127,7 +127,7 @@ impl Court {
         why: &str,
         now: u64,
     ) -> Result<Reversal, TrustError> {
-        if !self.cases.get(target).is_some() {
+        if self.cases.get(target).is_none() {
             return Err(TrustError::NoCase { target });
         }
         let rules = &self.rules;
@@ -269,8 +269,11 @@ impl Court {
             let Some(mut case) = self.take(target) else {
                 continue;
             };
-            let alone = |ban: &mut crate::case::Live| matches!(&ban.grounds, Grounds::Standing { orgs } if *orgs == [org.clone()]);
-            if case.ban.take_if(alone).is_some() {
+            let alone = |grounds: &Grounds| match grounds {
+                Grounds::Standing { orgs } => orgs.as_slice() == [org.clone()],
+                Grounds::Quorum { .. } | Grounds::Person { .. } => false,
+            };
+            if case.ban.take_if(|ban| alone(&ban.grounds)).is_some() {
                 case.note(now, Deed::Withdrawn { by: org.clone() });
                 released.push(target);
             }

@@ -12,7 +12,7 @@ pub enum Verdict {
     Ban(Box<CommunityBan>),
     /// It counts, but not enough yet. The reporter's own ban stands.
     Noted(Missing),
-    /// It does not count for the community. The reporter's own ban stands, if its own guard lets it.
+    /// It does not count for the community. The reporter's own ban stands, if its guard lets it.
     Refused(Refusal),
     /// There is enough against the target, and a person has to decide all the same.
     HoldForPerson(HoldReason),

@@ -98,7 +98,7 @@ fn trusted() -> Court {
     (0..15).for_each(|n| {
         court
             .vouch(&org(&format!("org{n}")), 60.0, 0)
-            .expect("room")
+            .expect("room");
     });
     court
 }
