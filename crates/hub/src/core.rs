@@ -97,6 +97,12 @@ impl Hub {
         Self::start(organisation, Db::in_memory()?, None, None)
     }
 
+    /// The organisation that a state folder's hub is of; `None` before its first start.
+    pub fn organisation_of(dir: &Path) -> Result<Option<OrgId>, HubError> {
+        let name = Db::open(dir)?.blob("hub_organisation")?;
+        Ok(name.and_then(|name| String::from_utf8_lossy(&name).parse().ok()))
+    }
+
     /// Opens the state folder; `recorder` is of the ledger beside.
     pub fn open(
         dir: &Path,
@@ -604,6 +610,24 @@ impl Core {
             community,
             prefix,
             reason,
+            reply,
+        })
+        .await
+    }
+
+    /// What the community's court knows of an address: who reported it, with what weight, why it
+    /// counts or does not. JSON, for people and programs.
+    pub async fn explain(
+        &self,
+        by: &Caller,
+        community: &CommunityId,
+        prefix: Prefix,
+    ) -> Result<serde_json::Value, OrderError> {
+        gate::may_in(by, gate::Act::Appeal, community)?;
+        let community = community.clone();
+        self.order(|reply| Order::Explain {
+            community,
+            prefix,
             reply,
         })
         .await

@@ -23,6 +23,7 @@ pub mod gate;
 pub mod lapi;
 pub mod limits;
 mod member;
+mod metrics;
 mod names;
 pub mod openc2;
 mod order;
@@ -42,6 +43,7 @@ pub use caller::{Caller, KeyKind, Means, Role};
 pub use core::{Core, Hub};
 pub use error::{HubError, LoginError, OrderError};
 pub use member::{Invite, RefusedBan, Wish};
+pub use metrics::serve_metrics;
 pub use names::{CommunityId, Generation, HubTime, NameError, OrgId};
 pub use order::{
     AlertFilter, Allowlist, AllowlistItem, NewBan, NewKey, Release, Released, Report, Reported,
@@ -49,4 +51,4 @@ pub use order::{
 };
 pub use registry::{Community, CommunityRules, Hash, Member};
 pub use server::{ServerOptions, Traffic, serve};
-pub use status::CommunityStatus;
+pub use status::{CommunityStatus, HubStatus, KeyStatus, MemberStatus};

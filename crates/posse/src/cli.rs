@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Prefix, parse_duration};
 
-use crate::config::IMPORTED_RULES;
+use crate::{config::IMPORTED_RULES, hub_command::HubOrder};
 
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
 #[derive(Debug, Parser)]
@@ -27,6 +27,13 @@ pub(crate) enum Command {
     Guard(RunArgs),
     /// Make this machine a member of a hub, by a token of `posse hub invite`.
     Join(JoinArgs),
+    /// One ban set for many machines: serve it, invite members, revoke them.
+    Hub(HubArgs),
+    /// Keys for programs that speak CrowdSec's Local API, fetch feeds or send OpenC2, on a hub.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// The members of a hub: generation, lag, last contact, version.
+    Members(ListArgs),
     /// What is known of an address: here, from the hub, and why.
     Explain(AddressArgs),
     /// Run the same detection over recorded logs, in the recording's own time.
@@ -134,6 +141,211 @@ pub(crate) struct AddressArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct HubArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<HubCommand>,
+    /// Address and port to serve all doors on: 192.0.2.1:8443, [::]:8443. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// DNS name that members reach this hub by; may be given again.
+    #[arg(long, value_name = "DNS")]
+    pub(crate) name: Vec<String>,
+    /// The hub's own organisation, set at the first start [default: hub].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: Option<hub::OrgId>,
+    /// Serve metrics at http://ADDR:PORT/metrics; keep it on loopback.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HubCommand {
+    /// Print a one-time token for `posse join`.
+    Invite(InviteArgs),
+    /// Revoke a member, or all of an organisation: certificates and keys no longer count, and
+    /// open streams are cut.
+    Revoke(RevokeArgs),
+    /// Make an organisation a member of a community; both are made if they do not exist.
+    Admit(MembershipArgs),
+    /// End an organisation's membership in a community. Its bans there end with their time.
+    Expel(MembershipArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InviteArgs {
+    /// The organisation it joins as; made if it does not exist.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: hub::OrgId,
+    /// What it may do: guard, analyst, partner, police, witness.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: fleet::Role,
+    /// A community it takes part in; may be given again [default: main].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) community: Vec<hub::CommunityId>,
+    /// How long the token may be used: 30m, 1h, 7d.
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    pub(crate) duration: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RevokeArgs {
+    /// The organisation.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: hub::OrgId,
+    /// Only this member of it, as `posse members` names it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) member: Option<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MembershipArgs {
+    /// The organisation.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: hub::OrgId,
+    /// The community.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) community: hub::CommunityId,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key or a machine, and print its credentials once.
+    Add(KeyAddArgs),
+    /// List keys and machines.
+    List(ListArgs),
+    /// Let a machine that registered by itself log in.
+    Accept(KeyAcceptArgs),
+    /// Take a key or machine away.
+    Remove(KeyRemoveArgs),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KeyWord {
+    /// Reads bans: a firewall bouncer, a feed's reader.
+    Bouncer,
+    /// Reports alerts: a CrowdSec agent.
+    Machine,
+}
+
+impl From<KeyWord> for hub::KeyKind {
+    fn from(word: KeyWord) -> Self {
+        match word {
+            KeyWord::Bouncer => Self::Bouncer,
+            KeyWord::Machine => Self::Machine,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyAddArgs {
+    /// What to call it; a machine logs in by this name.
+    pub(crate) name: String,
+    /// What it is for.
+    #[arg(long)]
+    pub(crate) kind: KeyWord,
+    /// A password of your own for a machine, or a bouncer's key that exists already
+    /// [default: one is made].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) password: Option<String>,
+    /// The organisation it acts for [default: the hub's own].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: Option<hub::OrgId>,
+    /// The community it reads and reports to [default: main].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) community: Option<hub::CommunityId>,
+    /// Print the credentials as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyAcceptArgs {
+    /// The machine's name.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyRemoveArgs {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it is.
+    #[arg(long)]
+    pub(crate) kind: KeyWord,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+impl InviteArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::Invite {
+            organisation: self.org.clone(),
+            role: self.role,
+            communities: self.community.clone(),
+            seconds: self.duration.as_secs().max(1),
+        }
+    }
+}
+
+impl RevokeArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::Revoke {
+            organisation: self.org.clone(),
+            name: self.member.clone(),
+        }
+    }
+}
+
+impl MembershipArgs {
+    pub(crate) fn admit(&self) -> HubOrder {
+        HubOrder::Admit {
+            organisation: self.org.clone(),
+            community: self.community.clone(),
+        }
+    }
+
+    pub(crate) fn expel(&self) -> HubOrder {
+        HubOrder::Expel {
+            organisation: self.org.clone(),
+            community: self.community.clone(),
+        }
+    }
+}
+
+impl KeyAddArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::AddKey {
+            name: self.name.clone(),
+            kind: self.kind.into(),
+            organisation: self.org.clone(),
+            community: self.community.clone(),
+            secret: self.password.clone(),
+        }
+    }
+}
+
+impl KeyRemoveArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::RemoveKey {
+            name: self.name.clone(),
+            kind: self.kind.into(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -28,13 +28,13 @@ use serde::{Deserialize, Serialize};
 use store::Recorder;
 use uplink::Uplink;
 
-use crate::{board::Board, feed::Feed, watch};
+use crate::{board::Board, feed::Feed, hub_command::HubOrder, watch};
 
-const REQUEST_BYTES_MAX: u64 = 64 << 10;
-const CONNECTIONS_MAX: usize = 16;
+pub(crate) const REQUEST_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const CONNECTIONS_MAX: usize = 16;
 /// Of them at most so many may stay to watch, so that there is always room for an order.
 const WATCHERS_MAX: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
@@ -54,6 +54,11 @@ pub(crate) enum Request {
     /// What is known of an address from the hub.
     Explain {
         address: std::net::IpAddr,
+    },
+    /// For a hub only.
+    Hub {
+        order: HubOrder,
+        by: String,
     },
     Status,
     /// Grave alerts that wait for somebody.
@@ -93,6 +98,9 @@ pub(crate) struct Reply {
     /// What communities say of an address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) fleet: Vec<serde_json::Value>,
+    /// From a hub: so many members have a stream open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<usize>,
 }
 
 /// A request on its way to the guard, with the way back.

@@ -19,6 +19,7 @@ mod feed;
 mod fleet_command;
 mod geoip;
 mod guard;
+mod hub_command;
 mod import;
 mod ink;
 mod ledger_command;
@@ -69,6 +70,9 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
     match &cli.command {
         Command::Run(arguments) => guard::run(arguments),
         Command::Guard(arguments) => guard::enforce_only(arguments),
+        Command::Hub(arguments) => hub_command::run(arguments, out),
+        Command::Keys(command) => hub_command::keys(command, out),
+        Command::Members(arguments) => hub_command::members(arguments, out),
         Command::Join(arguments) => fleet_command::join(arguments, out),
         Command::Explain(arguments) => fleet_command::explain(arguments, out),
         Command::Replay(arguments) => replay::run(arguments, out),

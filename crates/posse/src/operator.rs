@@ -19,6 +19,7 @@ use crate::{
     exit::Exit,
     facts,
     guard::MEMORY,
+    hub_command,
     order::{self, Outcome, Wish},
     shield::Shield,
     state, status,
@@ -82,11 +83,11 @@ pub(crate) fn unban(arguments: &UnbanArgs, out: &mut dyn Write) -> Result<Exit> 
     finish(&reply)
 }
 
-fn place(reply: &Reply) -> &'static str {
-    if reply.enforced {
-        "kernel changed"
-    } else {
-        "kernel not changed: observe mode, no root or no nf_tables"
+fn place(reply: &Reply) -> String {
+    match (reply.told, reply.enforced) {
+        (Some(members), _) => format!("told to {members} connected members"),
+        (None, true) => "kernel changed".to_owned(),
+        (None, false) => "kernel not changed: observe mode, no root or no nf_tables".to_owned(),
     }
 }
 
@@ -112,6 +113,7 @@ fn exit_of(reply: &Reply) -> Exit {
         Reply {
             enforced: false,
             prefixes,
+            told: None,
             ..
         } if !prefixes.is_empty() => Exit::Degraded,
         _ => Exit::Success,
@@ -120,6 +122,12 @@ fn exit_of(reply: &Reply) -> Exit {
 
 /// The same request without a guard: policy and store are opened here for a moment.
 fn alone(dir: &Path, request: &Request) -> Result<Reply> {
+    if hub_command::holds_hub(dir) {
+        bail!(
+            "{} is a hub's, which does not run: start `posse hub`",
+            dir.display()
+        );
+    }
     let config = Config::load(None).map_err(|d| anyhow::anyhow!("{d}"))?;
     let options = StoreOptions {
         origin: config.ledger.origin.clone(),
@@ -169,6 +177,7 @@ fn carry_out(
         Request::Acknowledge { .. }
         | Request::Digest
         | Request::Explain { .. }
+        | Request::Hub { .. }
         | Request::Status
         | Request::Unacknowledged
         | Request::Watch => bail!("no guard is running"),
@@ -176,6 +185,9 @@ fn carry_out(
 }
 
 pub(crate) fn bans(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
+    if hub_command::is_hub(&arguments.state) {
+        return hub_command::bans(arguments, out);
+    }
     let now = clock::now();
     let store = open_to_read(arguments.state.state.as_deref())?;
     let mut count = 0u64;
@@ -309,6 +321,8 @@ pub(crate) fn status(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> 
     let value = reply.status.context("the guard gave no status")?;
     if arguments.json {
         writeln!(out, "{value}")?;
+    } else if value.get("hub").is_some() {
+        hub_command::status(&value, out)?;
     } else {
         let status: Status = serde_json::from_value(value)?;
         write!(out, "{}", status::human(&status))?;

@@ -781,6 +781,18 @@ impl Worker {
         Ok((released, text, 0))
     }
 
+    pub(super) fn explain(
+        &self,
+        community: &CommunityId,
+        prefix: Prefix,
+        now: HubTime,
+    ) -> Result<serde_json::Value, OrderError> {
+        let circle = self.circles.get(community).ok_or(OrderError::Unknown)?;
+        let told = circle.court.explain(prefix, now.0);
+        let told = serde_json::to_value(told);
+        told.map_err(|e| OrderError::Refused(e.to_string()))
+    }
+
     fn reverse(
         &mut self,
         by: &Caller,

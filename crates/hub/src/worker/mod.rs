@@ -144,6 +144,11 @@ pub(crate) enum Order {
         roster: u64,
         reply: Reply<Opening>,
     },
+    Explain {
+        community: CommunityId,
+        prefix: model::Prefix,
+        reply: Reply<serde_json::Value>,
+    },
     Record {
         act: FleetAct,
     },
@@ -562,6 +567,13 @@ impl Worker {
                 reply,
             } => {
                 turn.openings.push((community, from, roster, reply));
+            }
+            Order::Explain {
+                community,
+                prefix,
+                reply,
+            } => {
+                let _ = reply.send(self.explain(&community, prefix, turn.now));
             }
             Order::Record { act } => turn.act(act),
             Order::Stop { reply } => turn.stop = Some(reply),

@@ -1,0 +1,191 @@
+//! `posse hub` and what speaks to one: starting it, its control socket, invitations, keys,
+//! members. What a hub does is in the room `hub`; here is the command line and the wiring.
+
+mod control;
+mod desk;
+mod tell;
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, bail};
+use hub::{Hub, OrgId, ServerOptions, Traffic};
+use model::{Entry, Start, Stop};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use store::{Durability, Recorder, Store, StoreOptions};
+use tokio::net::TcpListener;
+
+pub(crate) use desk::{HubOrder, keys, members, order};
+pub(crate) use tell::{bans, is_hub, status};
+
+use crate::{
+    cli::{HubArgs, HubCommand},
+    clock,
+    exit::Exit,
+    facts, state,
+};
+
+const HUB_DATABASE: &str = "hub.db";
+const DEFAULT_ORGANISATION: &str = "hub";
+
+pub(crate) fn run(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
+    match &arguments.action {
+        Some(HubCommand::Invite(invite)) => order(&invite.state, &invite.order(), out),
+        Some(HubCommand::Revoke(revoke)) => order(&revoke.state, &revoke.order(), out),
+        Some(HubCommand::Admit(change)) => order(&change.state, &change.admit(), out),
+        Some(HubCommand::Expel(change)) => order(&change.state, &change.expel(), out),
+        None => serve(arguments, out),
+    }
+}
+
+fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
+    let listen = arguments
+        .listen
+        .context("say where to listen: --listen ADDR:PORT")?;
+    let dir = state::folder(arguments.state.state.as_deref())?;
+    raise_descriptors();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("hub-net")
+        .build()?;
+    let stop = runtime.block_on(async { stop_signals() })?;
+    let (mut hub, recorder) = open(&dir, arguments.org.as_ref())?;
+    let listener = runtime
+        .block_on(TcpListener::bind(listen))
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let local = listener.local_addr()?;
+    let options = ServerOptions {
+        names: arguments.name.clone(),
+        addresses: own_addresses(local.ip()),
+        ..ServerOptions::default()
+    };
+    let core = hub.core();
+    let traffic = Arc::new(Traffic::default());
+    if let Some(metrics) = arguments.metrics {
+        let listener = runtime.block_on(TcpListener::bind(metrics));
+        let listener =
+            listener.with_context(|| format!("cannot listen on {metrics} (--metrics)"))?;
+        writeln!(out, "metrics at http://{}/metrics", listener.local_addr()?)?;
+        let (core, traffic) = (core.clone(), Arc::clone(&traffic));
+        runtime.spawn(hub::serve_metrics(listener, core, traffic));
+    }
+    control::serve(&dir, &core, runtime.handle().clone(), &recorder)?;
+    note_start(&recorder, local)?;
+    writeln!(out, "hub of {} listens on {local}", core.hub_organisation())?;
+    if !local.ip().is_loopback() {
+        writeln!(
+            out,
+            "the doors for API keys answer in plain HTTP too: beyond this machine, clients must \
+             use https://"
+        )?;
+    }
+    out.flush()?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = hub::serve(listener, &mut hub, options, traffic) => ended,
+            _ = stop => Ok(()),
+        }
+    })?;
+    let at = clock::now();
+    let reason = "asked to".to_owned();
+    runtime.shutdown_background();
+    hub.stop();
+    recorder.record_and_wait(vec![Entry::Stop(Stop { at, reason })])?;
+    Ok(Exit::Success)
+}
+
+/// Opens the state folder for this process alone.
+pub(super) fn open(dir: &Path, organisation: Option<&OrgId>) -> Result<(Hub, Arc<Recorder>)> {
+    let options = StoreOptions {
+        origin: None,
+        durability: Durability::PowerLoss,
+    };
+    let store = Store::open(dir, options)
+        .with_context(|| format!("cannot open the state folder {}", dir.display()))?;
+    let recorder = Arc::new(Recorder::start(store, Box::new(|_| {}))?);
+    let organisation = match organisation {
+        Some(named) => named.clone(),
+        None => match Hub::organisation_of(dir)? {
+            Some(known) => known,
+            None => DEFAULT_ORGANISATION.parse()?,
+        },
+    };
+    let hub = Hub::open(dir, organisation, Arc::clone(&recorder))?;
+    Ok((hub, recorder))
+}
+
+fn note_start(recorder: &Recorder, listen: SocketAddr) -> Result<()> {
+    recorder.record_and_wait(vec![Entry::Start(Start {
+        at: clock::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        rules_hash: String::new(),
+        mode: "hub".to_owned(),
+        sources: vec![listen.to_string()],
+        bans_restored: 0,
+    })])?;
+    Ok(())
+}
+
+/// What the certificate must hold, and what nobody may ban.
+fn own_addresses(listen: IpAddr) -> Vec<IpAddr> {
+    if !listen.is_unspecified() {
+        return vec![listen];
+    }
+    let mut own = facts::gather().own_addresses;
+    let local: [IpAddr; 2] = [
+        std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::Ipv6Addr::LOCALHOST.into(),
+    ];
+    own.extend(
+        local
+            .into_iter()
+            .filter(|l| !own.contains(l))
+            .collect::<Vec<_>>(),
+    );
+    own
+}
+
+/// Ready when the process is asked to stop.
+fn stop_signals() -> Result<impl Future<Output = ()>> {
+    let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGTERM, far.try_clone()?)?;
+    signal_hook::low_level::pipe::register(SIGINT, far)?;
+    near.set_nonblocking(true)?;
+    let near = tokio::net::UnixStream::from_std(near)?;
+    Ok(async move {
+        // An error would mean that no signal can come any more.
+        let _ = near.readable().await;
+    })
+}
+
+/// Each member keeps a connection open.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+    if raised.is_err() {
+        tracing::warn!("the limit of open files could not be raised; few members can connect");
+    }
+}
+
+/// Whether a state folder is a hub's.
+pub(crate) fn holds_hub(dir: &Path) -> bool {
+    dir.join(HUB_DATABASE).exists()
+}
+
+pub(super) fn not_a_hub(dir: &Path) -> Result<Exit> {
+    bail!(
+        "{} is no hub's state folder; say --state DIR as `posse hub` was given",
+        dir.display()
+    )
+}
