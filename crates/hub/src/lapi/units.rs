@@ -189,7 +189,7 @@ impl Touched {
                 // An element that may be there with another end would stay as it is.
                 let was_there = ended.is_some() || count > 1;
                 if let Some(ban) = &ban {
-                    view.write(ban, *unit, ban.remaining_ms(view.now), &mut lists.new);
+                    view.write(ban, *unit, view.left(ban), &mut lists.new);
                 }
                 let gone = match (&ban, ended) {
                     (None, ended) => *ended,
@@ -227,6 +227,11 @@ impl Look<'_> {
         self.core.longest(self.caller, units, &reach, &admits)
     }
 
+    /// What is left of a ban, and never nothing: the kernel takes a timeout of 0 for "for good".
+    fn left(&self, ban: &Ban) -> i64 {
+        ban.remaining_ms(self.now).max(1_000)
+    }
+
     fn write(&self, ban: &Ban, unit: Prefix, remaining_ms: i64, out: &mut Vec<u8>) {
         if !out.is_empty() {
             out.push(b',');
@@ -260,7 +265,7 @@ impl Look<'_> {
             } else if self.dedup {
                 asked.push(((ban.prefix, Arc::clone(&ban.kind)), ban));
             } else {
-                self.write(ban, ban.prefix, ban.remaining_ms(self.now), out);
+                self.write(ban, ban.prefix, self.left(ban), out);
             }
             if asked.len() >= ASKED_MAX {
                 self.flush(&mut asked, out);
@@ -274,7 +279,7 @@ impl Look<'_> {
         for ((unit, ban), (longest, _)) in asked.drain(..).zip(self.longest(&units)) {
             // Gone since the page was taken: the changes will tell.
             if longest.is_some_and(|longest| longest.id == ban.id) {
-                self.write(ban, unit.0, ban.remaining_ms(self.now), out);
+                self.write(ban, unit.0, self.left(ban), out);
             }
         }
     }
