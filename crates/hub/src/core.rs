@@ -20,6 +20,7 @@ use fleet::{
 use model::{FleetAct, Prefix};
 use store::Recorder;
 use tokio::sync::{mpsc, oneshot, watch};
+use trust::Classes;
 
 use crate::{
     ban::{Ban, BanId, Changes, Point},
@@ -27,7 +28,7 @@ use crate::{
     db::Db,
     error::{HubError, LoginError, OrderError},
     fanout::FanOut,
-    gate, limits,
+    gate, limits, lists,
     member::{Invite, Join, Joined, Opening, Renew, StatementTaken, Wish},
     order::{AlertFilter, Allowlist, NewKey, Release, Released, Report, Reported, StoredAlert},
     presence::Presences,
@@ -94,7 +95,8 @@ pub struct Hub {
 impl Hub {
     /// A hub that keeps everything in memory, for doors' tests.
     pub fn in_memory(organisation: OrgId) -> Result<Self, HubError> {
-        Self::start(organisation, Db::in_memory()?, None, None)
+        let classes = Classes::new(trust::builtin());
+        Self::start(organisation, Db::in_memory()?, classes, None, None)
     }
 
     /// The organisation that a state folder's hub is of; `None` before its first start.
@@ -113,6 +115,7 @@ impl Hub {
         Self::start(
             organisation,
             Db::open(dir)?,
+            lists::classes(dir),
             Some(recorder),
             Some(authority),
         )
@@ -121,6 +124,7 @@ impl Hub {
     fn start(
         organisation: OrgId,
         db: Db,
+        classes: Classes,
         recorder: Option<Arc<Recorder>>,
         authority: Option<Arc<Authority>>,
     ) -> Result<Self, HubError> {
@@ -150,6 +154,7 @@ impl Hub {
             shared: Arc::clone(&shared),
             orders: receiver,
             db,
+            classes,
             recorder,
             authority: authority.clone(),
         };

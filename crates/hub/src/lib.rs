@@ -22,6 +22,7 @@ pub mod feeds;
 pub mod gate;
 pub mod lapi;
 pub mod limits;
+mod lists;
 mod member;
 mod metrics;
 mod names;

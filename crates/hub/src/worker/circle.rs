@@ -49,6 +49,7 @@ impl Circle {
         id: &CommunityId,
         keys: &CircleKeys,
         fan: Arc<FanOut>,
+        classes: &Classes,
         db: &Db,
     ) -> Result<Self, HubError> {
         let config = SetConfig {
@@ -70,6 +71,8 @@ impl Circle {
             .court(id)?
             .unwrap_or_else(|| Court::new(Rules::default(), Classes::default()));
         court.set_rules(Rules::default());
+        // Not part of what is stored: the lists beside the hub may have changed.
+        court.set_classes(classes.clone());
         let mut court_changed = false;
         db.hearings(id, &mut |report, at| {
             court.report(report, at.0);

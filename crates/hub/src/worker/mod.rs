@@ -25,6 +25,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
+use trust::Classes;
 
 use crate::{
     ban::{Ban, BanId, Change, EndCause, Point},
@@ -206,6 +207,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     orders: mpsc::Receiver<Order>,
     pub(crate) db: Db,
+    /// What is known of addresses, for every community's court.
+    pub(crate) classes: Classes,
     recorder: Option<Arc<Recorder>>,
     pub(crate) authority: Option<Arc<Authority>>,
     pub(crate) circles: BTreeMap<CommunityId, Circle>,
@@ -222,6 +225,7 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) db: Db,
+    pub(crate) classes: Classes,
     pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) authority: Option<Arc<Authority>>,
 }
@@ -233,6 +237,7 @@ impl Worker {
             shared,
             orders,
             db,
+            classes,
             recorder,
             authority,
         } = parts;
@@ -241,6 +246,7 @@ impl Worker {
             shared,
             orders,
             db,
+            classes,
             recorder,
             authority,
             circles: BTreeMap::new(),
@@ -647,7 +653,8 @@ impl Worker {
             let fan = self.circles.get(&id).map(|c| Arc::clone(&c.fan));
             let fan = fan.unwrap_or_else(FanOut::new);
             self.shared.add_fan(&id, &fan);
-            circles.insert(id.clone(), Circle::load(&id, &keys, fan, &self.db)?);
+            let circle = Circle::load(&id, &keys, fan, &self.classes, &self.db)?;
+            circles.insert(id.clone(), circle);
         }
         self.circles = circles;
         Ok(())

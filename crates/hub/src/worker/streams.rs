@@ -71,7 +71,7 @@ impl Worker {
             hub,
             hub_organisation,
         };
-        let circle = Circle::load(id, &keys, fan, &self.db)?;
+        let circle = Circle::load(id, &keys, fan, &self.classes, &self.db)?;
         self.circles.insert(id.clone(), circle);
         Ok(())
     }
