@@ -20,6 +20,7 @@ mod geoip;
 mod guard;
 mod hubtest;
 mod kernel;
+mod local_api;
 mod package;
 mod replay;
 mod rules_import;
