@@ -93,6 +93,12 @@ impl Db {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
+    /// Rows changed since the connection was opened: equal before and after is nothing to commit.
+    pub(crate) fn changes(&self) -> Result<i64, HubError> {
+        let mut statement = self.connection.prepare_cached("SELECT total_changes()")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     pub(crate) fn commit(&self) -> Result<(), HubError> {
         Ok(self.connection.execute_batch("COMMIT")?)
     }

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How often a guard is asked to tell how it is.
-const HERE_SECONDS: u64 = 30;
+const HERE_SECONDS: u64 = 10;
 /// What a client is told to wait when the hub is busy.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 

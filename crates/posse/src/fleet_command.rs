@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     control::{self, Request},
     exit::Exit,
-    state,
+    hub_command, state,
 };
 
 /// Longest token that is read from standard input.
@@ -120,6 +120,12 @@ pub(crate) fn explain(arguments: &AddressArgs, out: &mut dyn Write) -> Result<Ex
             "guard_running": is_running,
         });
         writeln!(out, "{answer}")?;
+        return Ok(Exit::Success);
+    }
+    if hub_command::is_hub(&arguments.state) {
+        for told in &fleet {
+            writeln!(out, "{}", serde_json::to_string_pretty(told)?)?;
+        }
         return Ok(Exit::Success);
     }
     print(address, &here, &fleet, out)?;

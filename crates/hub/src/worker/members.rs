@@ -312,6 +312,7 @@ impl Worker {
             let place = (member.organisation.clone(), member.name.clone());
             if let Some(known) = view.registry.members.get(&place)
                 && known.statement_key != member.statement_key
+                && !known.revoked
             {
                 let why = format!("{} has a member named {} already", place.0, place.1);
                 return Err(OrderError::NameTaken(why).into());

@@ -49,7 +49,7 @@ const DIGEST_EVERY: Duration = Duration::from_secs(5);
 /// How often the court is stored, if it heard something.
 const COURT_EVERY: Duration = Duration::from_secs(60);
 /// How far the hub's time that a start goes on from lies ahead of what was stored last.
-const TIME_STORED_AHEAD_MS: u64 = 2_000;
+const TIME_STORED_AHEAD_MS: u64 = 10_000;
 /// Orders of one batch.
 const BATCH_ORDERS_MAX: usize = 512;
 /// Refusals of one kind and caller that share an entry on the ledger.
@@ -194,6 +194,8 @@ pub(crate) struct Turn {
     answers: Vec<Answer>,
     openings: Vec<(CommunityId, Generation, u64, Reply<Opening>)>,
     broken: Option<HubError>,
+    /// [`Db::changes`] at its beginning.
+    changes: i64,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -217,6 +219,8 @@ pub(crate) struct Worker {
     pub(crate) next_ban: BanId,
     pub(crate) next_alert: u64,
     refusals: BTreeMap<(String, String), (Instant, u64)>,
+    /// The hub's time that a start would go on from.
+    time_stored: u64,
     /// Certificates given out in this batch, to be known once it is durable.
     pub(crate) hub_organisation: OrgId,
 }
@@ -254,6 +258,7 @@ impl Worker {
             next_ban: 1,
             next_alert: 1,
             refusals: BTreeMap::new(),
+            time_stored: 0,
             hub_organisation,
         };
         worker.load()?;
@@ -310,10 +315,12 @@ impl Worker {
             answers: Vec::new(),
             openings: Vec::new(),
             broken: None,
+            changes: 0,
             stop: None,
         };
-        if let Err(e) = self.db.begin() {
-            turn.broken = Some(e);
+        match self.db.begin().and_then(|()| self.db.changes()) {
+            Ok(changes) => turn.changes = changes,
+            Err(e) => turn.broken = Some(e),
         }
         let mut next = Some(first);
         let mut taken = 0;
@@ -384,8 +391,19 @@ impl Worker {
             }
             generations.insert(id.clone(), circle.set.generation());
         }
-        let stored = turn.now.0 + TIME_STORED_AHEAD_MS;
-        self.db.set_number("hub_time", stored)?;
+        if frames.is_empty() && turn.entries.is_empty() && self.db.changes()? == turn.changes {
+            // Only looked at.
+            self.db.rollback();
+            let indices = Vec::new();
+            return Ok((
+                Settled {
+                    indices,
+                    generations,
+                },
+                frames,
+            ));
+        }
+        self.store_time(turn.now)?;
         self.db.set_number("next_ban", self.next_ban)?;
         self.db.set_number("next_alert", self.next_alert)?;
         self.db.set_number("point", self.shared.view().point.0)?;
@@ -766,28 +784,17 @@ impl Worker {
         });
     }
 
+    fn store_time(&mut self, now: HubTime) -> Result<(), HubError> {
+        self.time_stored = now.0 + TIME_STORED_AHEAD_MS;
+        self.db.set_number("hub_time", self.time_stored)
+    }
+
     //-------- The clock's work ----------------------------------------------
 
     fn sweep(&mut self) {
         let now = self.shared.now();
         let due = self.shared.view().due(now);
-        let swept = (|| {
-            self.db.begin()?;
-            for ban in &due {
-                self.end(ban, EndCause::Expired, now)?;
-            }
-            let point = self.shared.view().point;
-            self.db.set_number("point", point.0)?;
-            self.db
-                .set_number("hub_time", now.0 + TIME_STORED_AHEAD_MS)?;
-            if !due.is_empty() {
-                self.db.prune_ended()?;
-            }
-            for circle in self.circles.values_mut() {
-                circle.store(&self.db, now)?;
-            }
-            self.db.commit()
-        })();
+        let swept = self.take_out(&due, now);
         if let Err(e) = swept {
             tracing::error!(
                 cause = chain(&e),
@@ -800,6 +807,25 @@ impl Worker {
         }
         self.tell_point();
         self.shared.note_communities(&self.circles);
+    }
+
+    fn take_out(&mut self, due: &[Arc<Ban>], now: HubTime) -> Result<(), HubError> {
+        self.db.begin()?;
+        for ban in due {
+            self.end(ban, EndCause::Expired, now)?;
+        }
+        if !due.is_empty() {
+            let point = self.shared.view().point;
+            self.db.set_number("point", point.0)?;
+            self.db.prune_ended()?;
+        }
+        if now.0 + TIME_STORED_AHEAD_MS / 2 > self.time_stored {
+            self.store_time(now)?;
+        }
+        for circle in self.circles.values_mut() {
+            circle.store(&self.db, now)?;
+        }
+        self.db.commit()
     }
 
     fn send_digests(&mut self) {

@@ -75,7 +75,7 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         runtime.spawn(hub::serve_metrics(listener, core, traffic));
     }
     control::serve(&dir, &core, runtime.handle().clone(), &recorder)?;
-    note_start(&recorder, local)?;
+    note_start(&recorder, local, core.status().bans)?;
     writeln!(out, "hub of {} listens on {local}", core.hub_organisation())?;
     if !local.ip().is_loopback() {
         writeln!(
@@ -119,14 +119,14 @@ pub(super) fn open(dir: &Path, organisation: Option<&OrgId>) -> Result<(Hub, Arc
     Ok((hub, recorder))
 }
 
-fn note_start(recorder: &Recorder, listen: SocketAddr) -> Result<()> {
+fn note_start(recorder: &Recorder, listen: SocketAddr, bans: usize) -> Result<()> {
     recorder.record_and_wait(vec![Entry::Start(Start {
         at: clock::now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         rules_hash: String::new(),
         mode: "hub".to_owned(),
         sources: vec![listen.to_string()],
-        bans_restored: 0,
+        bans_restored: bans as u64,
     })])?;
     Ok(())
 }

@@ -18,6 +18,7 @@ mod drill;
 mod explain;
 mod geoip;
 mod guard;
+mod hub;
 mod hubtest;
 mod kernel;
 mod local_api;
