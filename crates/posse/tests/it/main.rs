@@ -19,6 +19,9 @@ mod explain;
 mod geoip;
 mod guard;
 mod hub;
+#[path = "../../../uplink/tests/support/hub.rs"]
+mod hub;
+mod hub_and_guard;
 mod hubtest;
 mod kernel;
 mod local_api;

@@ -261,6 +261,10 @@ impl Namespace {
         Some(net)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");
         command
@@ -285,7 +289,11 @@ impl Namespace {
 
     /// What nft says is banned: addresses and prefixes as text, sorted.
     pub(crate) fn banned(&self) -> Vec<String> {
-        let output = self.run(&["nft", "-j", "list", "table", "inet", "posse"]);
+        self.banned_in("posse")
+    }
+
+    pub(crate) fn banned_in(&self, table: &str) -> Vec<String> {
+        let output = self.run(&["nft", "-j", "list", "table", "inet", table]);
         let listing: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let mut found = Vec::new();
         for object in listing["nftables"].as_array().into_iter().flatten() {
