@@ -10,6 +10,7 @@
 mod alerts;
 mod audit;
 mod browser;
+mod chaos;
 mod command_line;
 mod crash;
 mod crew;

@@ -32,8 +32,12 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// Checks often, gives up loudly.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, holds);
+}
+
+pub(crate) fn wait_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + patience;
     while !holds() {
         assert!(Instant::now() < end, "gave up waiting until {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -174,6 +178,16 @@ impl Guard {
         guard
     }
 
+    /// One that reads no logs.
+    pub(crate) fn start_light(site: &Site, net: &Namespace) -> Self {
+        let guard = Self::spawn_as("guard", net.command(POSSE), site, &[]);
+        let socket = site.state().join("control.sock");
+        wait_until("the guard answers", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+        guard
+    }
+
     pub(crate) fn spawn(site: &Site, net: Option<&Namespace>, arguments: &[&str]) -> Self {
         let command = match net {
             Some(net) => net.command(POSSE),
@@ -182,10 +196,14 @@ impl Guard {
         Self::spawn_by(command, site, arguments)
     }
 
-    fn spawn_by(mut command: Command, site: &Site, arguments: &[&str]) -> Self {
+    fn spawn_by(command: Command, site: &Site, arguments: &[&str]) -> Self {
+        Self::spawn_as("run", command, site, arguments)
+    }
+
+    fn spawn_as(duty: &str, mut command: Command, site: &Site, arguments: &[&str]) -> Self {
         let said = site.path("guard.stderr");
         let child = command
-            .arg("run")
+            .arg(duty)
             .args(["--json", "--config"])
             .arg(site.config())
             .arg("--state")
