@@ -175,8 +175,12 @@ impl Connection {
         let bytes = self.read_all(answer, ANSWER_BYTES_MAX).await;
         let bytes = bytes.unwrap_or_default();
         let fault: Option<fleet::api::Fault> = serde_json::from_slice(&bytes).ok();
+        let mut ops = Vec::new();
         let (text, code, last_sequence) = match fault {
-            Some(fault) => (fault.error, fault.code, fault.last_sequence),
+            Some(fault) => {
+                ops.extend(fault.refused.iter().map(|refused| refused.op));
+                (fault.error, fault.code, fault.last_sequence)
+            }
             None => (
                 String::from_utf8_lossy(&bytes).into_owned(),
                 String::new(),
@@ -191,6 +195,7 @@ impl Connection {
             text: plain.chars().take(FAULT_CHARS_MAX).collect(),
             retry_after: retry_after.map(Duration::from_secs),
             last_sequence,
+            ops,
         }
     }
 }

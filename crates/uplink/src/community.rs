@@ -499,6 +499,16 @@ impl Community {
                 last_sequence: Some(last),
                 ..
             }) => self.outbox.behind(last),
+            Err(UplinkError::Refused { ops, text, .. }) if !ops.is_empty() => {
+                for prefix in self.outbox.without(sequence, &ops) {
+                    let refusal = Refusal {
+                        who: "this guard".to_owned(),
+                        prefix: Some(prefix),
+                        reason: format!("the hub did not take a report: {text}"),
+                    };
+                    self.note(refusal, out);
+                }
+            }
             Err(
                 e @ UplinkError::Refused {
                     status: 400 | 413 | 422,

@@ -36,6 +36,8 @@ pub enum UplinkError {
         text: String,
         retry_after: Option<std::time::Duration>,
         last_sequence: Option<u64>,
+        /// Places of the ops because of which nothing of a statement was taken.
+        ops: Vec<usize>,
     },
     #[error("{hub}: its answer cannot be used: {why}")]
     Answer { hub: String, why: String },

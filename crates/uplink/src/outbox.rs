@@ -209,8 +209,9 @@ impl Outbox {
             self.key = Some(key.id());
             self.next_sequence = 1;
         }
-        let acts = self.take_batch();
-        let ops: Vec<Op> = acts.iter().filter_map(|act| act.op(tlp, wall)).collect();
+        let batch = self.take_batch().into_iter();
+        let live = batch.filter_map(|act| act.op(tlp, wall).map(|op| (act, op)));
+        let (acts, ops): (Vec<OwnAct>, Vec<Op>) = live.unzip();
         if ops.is_empty() {
             return Ok(None);
         }
@@ -270,6 +271,25 @@ impl Outbox {
             self.dropped += sent.acts.len() as u64;
             self.dirty = true;
         }
+    }
+
+    /// The hub will not take these ops, and therefore took none: the others wait again.
+    pub(crate) fn without(&mut self, sequence: u64, ops: &[usize]) -> Vec<Prefix> {
+        let Some(sent) = self.sent.as_mut().filter(|sent| sent.sequence == sequence) else {
+            return Vec::new();
+        };
+        let acts = std::mem::take(&mut sent.acts);
+        let mut gone = Vec::new();
+        for (place, act) in acts.into_iter().enumerate() {
+            if ops.contains(&place) {
+                gone.push(act.prefix());
+            } else {
+                sent.acts.push(act);
+            }
+        }
+        self.dropped += gone.len() as u64;
+        self.take_back();
+        gone
     }
 
     /// The connection is gone.

@@ -409,6 +409,7 @@ impl Inner {
             code: code.to_owned(),
             key: None,
             last_sequence: None,
+            refused: Vec::new(),
         };
         let signed =
             SignedStatement::decode(bytes).map_err(|e| fault(e.to_string(), "malformed"))?;
