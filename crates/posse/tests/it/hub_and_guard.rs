@@ -11,8 +11,8 @@ use fleet::{Body, Digest, Generation, Offer, SigningKey, SnapshotHash};
 use serde_json::Value;
 
 use crate::{
-    hub::{Mood, TestHub, ban},
     support::{Guard, Namespace, Site, failed_login, posse, stdout, wait_until},
+    test_hub::{Mood, TestHub, ban},
 };
 
 pub(crate) const HUB: &str = "198.18.0.1";
@@ -277,7 +277,7 @@ fn a_lying_hub_changes_nothing() {
     // A statement that nobody on the roster signed.
     let stranger = SigningKey::from_seed(&[99; 32]).unwrap();
     let forged = fleet::Statement {
-        community: crate::hub::COMMUNITY.parse().unwrap(),
+        community: crate::test_hub::COMMUNITY.parse().unwrap(),
         key: stranger.id(),
         sequence: 1,
         at: field.hub.now(),

@@ -20,8 +20,6 @@ mod explain;
 mod geoip;
 mod guard;
 mod hub;
-#[path = "../../../uplink/tests/support/hub.rs"]
-mod hub;
 mod hub_and_guard;
 mod hubtest;
 mod kernel;
@@ -34,6 +32,8 @@ mod sandbox;
 mod sources;
 mod status_page;
 mod support;
+#[path = "../../../uplink/tests/support/hub.rs"]
+mod test_hub;
 mod vitals;
 mod watch;
 mod week;
