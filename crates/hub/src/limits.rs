@@ -37,8 +37,8 @@ pub const ALLOWLIST_ITEMS_MAX: usize = 100_000;
 pub const COMMUNITIES_MAX: usize = 256;
 /// Members of all organisations.
 pub const MEMBERS_MAX: usize = 100_000;
-/// Invitations that wait to be used.
-pub const INVITATIONS_MAX: usize = 10_000;
+/// Invitations that are not over yet, used or not.
+pub const INVITATIONS_MAX: usize = 50_000;
 /// Statements whose answers are remembered for those that repeat them.
 pub const ANSWERS_MAX: usize = 65_536;
 /// Connections open at a time, and of them from one address.

@@ -15,6 +15,8 @@ use crate::limits::MEMBERS_MAX;
 #[derive(Default)]
 pub(crate) struct Presences {
     all: Mutex<BTreeMap<(OrgId, String), Presence>>,
+    /// Streams open now, by organisation.
+    streams: Mutex<BTreeMap<OrgId, usize>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,13 +63,26 @@ impl Presences {
             .cloned()
     }
 
-    /// Streams open now of one organisation.
+    pub(crate) fn stream_began(&self, organisation: &OrgId) {
+        let mut streams = self.streams();
+        *streams.entry(organisation.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn stream_ended(&self, organisation: &OrgId) {
+        let mut streams = self.streams();
+        if let Some(count) = streams.get_mut(organisation) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                streams.remove(organisation);
+            }
+        }
+    }
+
     pub(crate) fn streams_of(&self, organisation: &OrgId) -> usize {
-        let all = self.all();
-        let first = (organisation.clone(), String::new());
-        let own = all
-            .range(first..)
-            .take_while(|((org, _), _)| org == organisation);
-        own.map(|(_, p)| p.streams as usize).sum()
+        self.streams().get(organisation).copied().unwrap_or(0)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<OrgId, usize>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -205,6 +205,7 @@ pub(crate) struct Registry {
     pub(crate) communities: BTreeMap<CommunityId, Arc<Community>>,
     pub(crate) members: BTreeMap<(OrgId, String), Arc<Member>>,
     pub(crate) certificates: HashMap<Fingerprint, Arc<Certificate>>,
+    by_member: BTreeMap<(OrgId, String), BTreeSet<Fingerprint>>,
     pub(crate) invitations: BTreeMap<Hash<32>, Arc<Invitation>>,
     bouncers: HashMap<Hash<64>, Arc<Key>>,
     pub(crate) keys: BTreeMap<(KeyKind, String), Arc<Key>>,
@@ -226,6 +227,11 @@ impl Registry {
                 self.members.insert(place, Arc::new(m));
             }
             Record::Certificate(c) => {
+                let place = (c.organisation.clone(), c.name.clone());
+                self.by_member
+                    .entry(place)
+                    .or_default()
+                    .insert(c.fingerprint);
                 self.certificates.insert(c.fingerprint, Arc::new(c));
             }
             Record::Invitation(i) => {
@@ -256,7 +262,13 @@ impl Registry {
                 self.members
                     .remove(&(m.organisation.clone(), m.name.clone()));
             }
-            Record::Certificate(c) => drop(self.certificates.remove(&c.fingerprint)),
+            Record::Certificate(c) => {
+                self.certificates.remove(&c.fingerprint);
+                let place = (c.organisation.clone(), c.name.clone());
+                if let Some(own) = self.by_member.get_mut(&place) {
+                    own.remove(&c.fingerprint);
+                }
+            }
             Record::Invitation(i) => drop(self.invitations.remove(&i.secret)),
             Record::Key(k) => {
                 if let KeptSecret::Key(hash) = &k.secret {
@@ -270,6 +282,19 @@ impl Registry {
                     .remove(&(a.organisation.clone(), a.name.clone()));
             }
         }
+    }
+
+    /// The certificates that a member has.
+    pub(crate) fn certificates_of(
+        &self,
+        organisation: &OrgId,
+        name: &str,
+    ) -> Vec<Arc<Certificate>> {
+        let own = self.by_member.get(&(organisation.clone(), name.to_owned()));
+        let own = own.into_iter().flatten();
+        own.filter_map(|f| self.certificates.get(f))
+            .cloned()
+            .collect()
     }
 
     /// The bouncer whose key this is.

@@ -251,7 +251,10 @@ struct Watched {
 impl Watched {
     fn new(core: &Core, caller: &Caller, from: IpAddr) -> Self {
         let presences = &core.shared().presences;
-        presences.heard(&caller.organisation, &caller.name, from, |p| p.streams += 1);
+        presences.heard(&caller.organisation, &caller.name, from, |p| {
+            p.streams += 1;
+        });
+        presences.stream_began(&caller.organisation);
         Self {
             core: core.clone(),
             caller: caller.clone(),
@@ -267,8 +270,9 @@ impl Drop for Watched {
             organisation, name, ..
         } = &self.caller;
         presences.heard(organisation, name, self.from, |p| {
-            p.streams = p.streams.saturating_sub(1)
+            p.streams = p.streams.saturating_sub(1);
         });
+        presences.stream_ended(organisation);
     }
 }
 

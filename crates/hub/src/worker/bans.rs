@@ -171,7 +171,7 @@ impl Worker {
         by: &Caller,
         ban: &NewBan,
         alert: Option<u64>,
-        turn: &mut Turn,
+        turn: &Turn,
     ) -> Outcome<Made> {
         let refused = |why: String| Fail::Order(OrderError::Refused(why));
         let community = by.communities.first().cloned();
@@ -473,7 +473,7 @@ impl Worker {
         org: &OrgId,
         statement: &Statement,
         origin: &Origin<'_>,
-        turn: &mut Turn,
+        turn: &Turn,
     ) -> Result<(), Fail> {
         for op in &statement.ops {
             match op {
@@ -517,7 +517,7 @@ impl Worker {
         prefix: Prefix,
         until: HubTime,
         origin: &Origin<'_>,
-        turn: &mut Turn,
+        turn: &Turn,
     ) -> Result<BanId, Fail> {
         let former: Vec<Arc<Ban>> = {
             let view = self.shared.view();
@@ -762,7 +762,7 @@ impl Worker {
                 let targets = if reversal.released.is_empty() {
                     vec![prefix]
                 } else {
-                    reversal.released.clone()
+                    reversal.released
                 };
                 let count = self.reverse(by, community, &targets, reason, turn)?;
                 (count > 0, format!("{count} bans lifted"))

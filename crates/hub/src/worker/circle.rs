@@ -15,7 +15,7 @@ use trust::{Classes, Court, Rules};
 use crate::{db::Db, error::HubError, fanout::FanOut};
 
 /// Frames between two stored snapshots: what a start has to replay.
-const FRAMES_REPLAYED_MAX: u64 = 4_000;
+const FRAMES_REPLAYED_MAX: u64 = 20_000;
 /// Stored frames that stay behind a snapshot, so that guards that come back can resume.
 const FRAMES_KEPT: u64 = 4_000;
 const HOUR_MS: u64 = 3_600_000;

@@ -6,7 +6,7 @@ use fleet::{CommunityId, OrgId, Role, SigningKey, Standing};
 use model::{FleetAct, Tlp};
 use sha2::{Digest as _, Sha256};
 
-use super::{Outcome, Turn, Worker, certificates_of};
+use super::{Outcome, Turn, Worker};
 use crate::{
     caller::Caller,
     core::unix_ms,
@@ -362,19 +362,18 @@ impl Worker {
 
     fn drop_old_certificates(&self, member: &Member) -> Result<(), HubError> {
         let now = unix_ms();
-        let over: Vec<_> = {
-            let view = self.shared.view();
-            let all = view.registry.certificates.values();
-            all.filter(|c| c.organisation == member.organisation && c.name == member.name)
-                .filter(|c| c.not_after_unix_ms <= now)
-                .map(|c| Certificate::clone(c))
-                .collect()
-        };
+        let all = self
+            .shared
+            .view()
+            .registry
+            .certificates_of(&member.organisation, &member.name);
+        let over = all.into_iter().filter(|c| c.not_after_unix_ms <= now);
+        let over: Vec<_> = over.map(|c| Certificate::clone(&c)).collect();
         over.into_iter()
             .try_for_each(|c| self.remove(&Record::Certificate(c)))
     }
 
-    pub(super) fn renew(&mut self, renew: &Renew, turn: &mut Turn) -> Outcome<Joined> {
+    pub(super) fn renew(&self, renew: &Renew, turn: &mut Turn) -> Outcome<Joined> {
         let member = {
             let view = self.shared.view();
             let certificate = view.registry.certificates.get(&renew.fingerprint);
@@ -430,19 +429,13 @@ impl Worker {
                 revoked: true,
                 ..Member::clone(member)
             }))?;
-            let certificates = certificates_of(&self.shared.view(), organisation, &member.name);
-            for fingerprint in certificates {
-                let found = self
-                    .shared
-                    .view()
-                    .registry
-                    .certificates
-                    .get(&fingerprint)
-                    .cloned();
-                if let Some(certificate) = found {
-                    certificate.revoked.set();
-                    self.put(Record::Certificate(Certificate::clone(&certificate)))?;
-                }
+            let certificates = {
+                let view = self.shared.view();
+                view.registry.certificates_of(organisation, &member.name)
+            };
+            for certificate in certificates {
+                certificate.revoked.set();
+                self.put(Record::Certificate(Certificate::clone(&certificate)))?;
             }
             for id in &member.communities {
                 if let Some(circle) = self.circles.get_mut(id) {

@@ -36,7 +36,7 @@ use crate::{
     fanout::FanOut,
     member::{Invite, Join, Joined, Opening, Renew, StatementTaken, Wish},
     order::{AlertFilter, Allowlist, NewKey, Release, Released, Report, Reported, StoredAlert},
-    registry::{Fingerprint, Record},
+    registry::Record,
     tls::ca::Authority,
     view::View,
 };
@@ -485,7 +485,7 @@ impl Worker {
             Order::Release { by, release, reply } => {
                 let outcome = self.release(&by, &release, turn);
                 Self::answer(turn, before, reply, outcome, |done, index, _| {
-                    done.index = index
+                    done.index = index;
                 });
             }
             Order::Alerts { by, filter, reply } => {
@@ -854,14 +854,6 @@ impl Worker {
             }
         }
     }
-}
-
-/// All certificates below a member, for a revocation.
-pub(crate) fn certificates_of(view: &View, organisation: &OrgId, name: &str) -> Vec<Fingerprint> {
-    let all = view.registry.certificates.values();
-    all.filter(|c| c.organisation == *organisation && c.name == name)
-        .map(|c| c.fingerprint)
-        .collect()
 }
 
 pub(crate) fn wall_clock() -> Timestamp {
