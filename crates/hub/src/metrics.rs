@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Core, Traffic};
+use crate::{Core, HubStatus, Traffic};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Guards told apart; of more only the sums.
@@ -90,20 +90,26 @@ fn read(core: &Core, traffic: &Traffic) -> Registry {
         "Connections turned away, too many from an address",
         count(away),
     );
+    communities(&status, &mut registry);
+    guards(core, &mut registry);
+    registry
+}
+
+fn communities(status: &HubStatus, registry: &mut Registry) {
     let family = |registry: &mut Registry, name: &str, help: &str| {
         let family = Family::<InCommunity, Gauge>::default();
         registry.register(name, help, family.clone());
         family
     };
-    let generation = family(&mut registry, "generation", "Generation of the ban set");
-    let entries = family(&mut registry, "entries", "Live entries of the ban set");
-    let sent = family(&mut registry, "frames_sent", "Frames written to streams");
+    let generation = family(registry, "generation", "Generation of the ban set");
+    let entries = family(registry, "entries", "Live entries of the ban set");
+    let sent = family(registry, "frames_sent", "Frames written to streams");
     let lost = family(
-        &mut registry,
+        registry,
         "streams_dropped",
         "Streams that fell too far behind",
     );
-    let held = family(&mut registry, "held", "Cases that wait for a person");
+    let held = family(registry, "held", "Cases that wait for a person");
     for c in &status.communities {
         let label = InCommunity {
             community: c.community.to_string(),
@@ -119,8 +125,6 @@ fn read(core: &Core, traffic: &Traffic) -> Registry {
         set(&lost, c.streams_dropped);
         set(&held, c.held as u64);
     }
-    guards(core, &mut registry);
-    registry
 }
 
 fn guards(core: &Core, registry: &mut Registry) {

@@ -553,6 +553,12 @@ impl Worker {
                 let outcome = self.wish(&by, wish, turn);
                 Self::answer(turn, before, reply, outcome, |_, _, _| {});
             }
+            order => self.carry_out_traffic(order, turn, before),
+        }
+    }
+
+    fn carry_out_traffic(&mut self, order: Order, turn: &mut Turn, before: usize) {
+        match order {
             Order::Statement {
                 by,
                 community,
