@@ -203,10 +203,12 @@ impl Crowd<'_> {
         let generation = self.generation();
         let second = wall_us() / 1_000_000;
         let began = Instant::now();
+        let tally = &self.shared.tally;
+        let ended = tally.ended.load(Relaxed);
         let status = Command::new("sh").args(["-c", command]).status()?;
         ensure!(status.success(), "{command}: {status}");
         // Streams of the old hub must be seen to end before new ones count.
-        while self.shared.tally.settled.load(Relaxed) > 0 && began.elapsed() < LATE {
+        while tally.ended.load(Relaxed) - ended < self.args.guards && began.elapsed() < LATE {
             thread::sleep(Duration::from_millis(5));
         }
         injector.reconnect()?;

@@ -60,6 +60,7 @@ impl Drop for Counted<'_> {
         if self.settled {
             self.tally.settled.fetch_sub(1, Relaxed);
         }
+        self.tally.ended.fetch_add(1, Relaxed);
     }
 }
 

@@ -19,6 +19,7 @@ const FIRST: u32 = u32::from_be_bytes([12, 0, 0, 0]);
 pub(crate) struct Injector {
     api: SocketAddr,
     stream: BufReader<TcpStream>,
+    machine: (String, String),
     token: String,
     next: u32,
 }
@@ -34,14 +35,21 @@ impl Injector {
         let mut injector = Self {
             api,
             stream: connect(api)?,
+            machine: (name.to_owned(), password.to_owned()),
             token: String::new(),
             next: first,
         };
-        let login = json!({"machine_id": name, "password": password, "scenarios": []});
-        let answer = injector.post("/v1/watchers/login", &login)?;
-        let answer: Value = serde_json::from_slice(&answer)?;
-        injector.token = answer["token"].as_str().context("no token")?.to_owned();
+        injector.log_in()?;
         Ok(injector)
+    }
+
+    fn log_in(&mut self) -> Result<()> {
+        let (name, password) = &self.machine;
+        let login = json!({"machine_id": name, "password": password, "scenarios": []});
+        let answer = self.post("/v1/watchers/login", &login)?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        self.token = answer["token"].as_str().context("no token")?.to_owned();
+        Ok(())
     }
 
     /// So many new bans in one request; returns their addresses.
@@ -54,10 +62,10 @@ impl Injector {
         Ok(addrs)
     }
 
-    /// The hub was started anew: its connection is gone, its answer to the token is not.
+    /// The hub was started anew: the connection is gone, and the token with it.
     pub(crate) fn reconnect(&mut self) -> Result<()> {
         self.stream = connect(self.api)?;
-        Ok(())
+        self.log_in()
     }
 
     fn post(&mut self, path: &str, body: &Value) -> Result<Vec<u8>> {

@@ -19,7 +19,9 @@ pub(crate) struct Tally {
     generations: Vec<Arrivals>,
     /// Guards with an open stream.
     pub(crate) open: AtomicUsize,
-    /// Of them those that read a digest at their own generation.
+    /// Streams that have ended.
+    pub(crate) ended: AtomicUsize,
+    /// Of the open ones those that read a digest at their own generation.
     pub(crate) settled: AtomicUsize,
     /// The newest generation at which the whole guard's digest was the hub's.
     pub(crate) proven: AtomicU64,
@@ -59,6 +61,7 @@ impl Tally {
             base: AtomicU64::new(u64::MAX),
             generations: generations.take(GENERATIONS_MAX).collect(),
             open: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             proven: AtomicU64::new(0),
             newest: AtomicU64::new(0),
