@@ -23,13 +23,10 @@ pub(crate) struct Known {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    Hello {
-        roster: u64,
-    },
+    Hello,
     /// With the earliest time at which the hub accepted one of its statements.
     Change {
         accepted_ms: u64,
-        roster: u64,
     },
     Digest,
     Offer(Offer),
@@ -47,6 +44,12 @@ impl Checks {
             known: RwLock::default(),
             roster: Mutex::new(roster),
         }
+    }
+
+    /// The greatest serial of the roster that the crowd shares.
+    pub(crate) fn roster_serial(&self) -> u64 {
+        let roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        roster.serial()
     }
 
     /// The same bytes were checked before, or are checked now: the form, every signature.
@@ -76,9 +79,7 @@ impl Checks {
                         roster.take(entry.clone())?;
                     }
                 }
-                Kind::Hello {
-                    roster: roster.serial(),
-                }
+                Kind::Hello
             }
             Body::Change {
                 roster: entries,
@@ -96,7 +97,6 @@ impl Checks {
                 let earliest = statements.iter().map(|accepted| accepted.at.0).min();
                 Kind::Change {
                     accepted_ms: earliest.unwrap_or(frame.now.0),
-                    roster: entries.iter().map(|e| e.entry().serial).max().unwrap_or(0),
                 }
             }
             Body::Digest { swept_to, .. } => {

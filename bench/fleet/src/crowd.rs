@@ -24,6 +24,8 @@ use crate::{
 
 /// Guards that begin in one second, so that the first connection is no flood of handshakes.
 const BEGIN_PER_SECOND: u32 = 400;
+/// The whole guard brings the roster before the others come.
+const AHEAD: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(300);
 /// How long after the last ban a guard may still get it before it counts as lost.
 const LATE: Duration = Duration::from_secs(30);
@@ -67,15 +69,19 @@ fn start(args: &GuardsArgs, identities: &Identities, shared: &Arc<Shared>) -> Re
             let config = FollowerConfig::new(community.clone(), hub.clone(), *roster_key);
             Mind::Whole(Box::new(Follower::new(config)))
         } else {
-            let (generation, roster) = (Generation::ZERO, 0);
-            Mind::Place { generation, roster }
+            let generation = Generation::ZERO;
+            Mind::Place { generation }
         };
         let guard = Guard {
             shared: Arc::clone(shared),
             tls: link::member(identity, &roots)?,
             mind,
             seed: u64::from(number) + 1,
-            first_wait: Duration::from_secs(1) * number / BEGIN_PER_SECOND,
+            first_wait: if number == 0 {
+                Duration::ZERO
+            } else {
+                AHEAD + Duration::from_secs(1) * number / BEGIN_PER_SECOND
+            },
         };
         tokio::spawn(guard.run());
     }

@@ -21,6 +21,9 @@ use crate::{
     tally::Tally,
 };
 
+/// Room that a guard keeps between two frames.
+const BUFFER_BYTES: usize = 16 << 10;
+
 /// What all guards share.
 pub(crate) struct Shared {
     pub(crate) hub: SocketAddr,
@@ -35,7 +38,6 @@ pub(crate) enum Mind {
     /// Its place only.
     Place {
         generation: Generation,
-        roster: u64,
     },
     Whole(Box<Follower>),
 }
@@ -80,7 +82,8 @@ impl Guard {
     async fn follow(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let (generation, roster) = match &self.mind {
-            Mind::Place { generation, roster } => (*generation, *roster),
+            // The crowd keeps one roster between them.
+            Mind::Place { generation } => (*generation, shared.checks.roster_serial()),
             Mind::Whole(follower) => {
                 let position = follower.position();
                 (position.generation, position.roster)
@@ -116,6 +119,9 @@ impl Guard {
                     shared.tally.settled.fetch_add(1, Relaxed);
                 }
             }
+            if buffer.is_empty() && buffer.capacity() > BUFFER_BYTES {
+                buffer = BytesMut::new();
+            }
         }
         bail!("the stream ended");
     }
@@ -124,12 +130,12 @@ impl Guard {
     async fn take(&mut self, frame: &[u8], link: &mut Link) -> Result<bool> {
         let shared = Arc::clone(&self.shared);
         let known = shared.checks.look(frame)?;
-        if matches!(known.kind, Kind::Hello { .. }) {
+        if matches!(known.kind, Kind::Hello) {
             shared.tally.newest.fetch_max(known.to.0, Relaxed);
         }
         let here = Moment(shared.began.elapsed());
-        let (generation, roster) = match &mut self.mind {
-            Mind::Place { generation, roster } => (generation, roster),
+        let generation = match &mut self.mind {
+            Mind::Place { generation } => generation,
             Mind::Whole(follower) => {
                 let mut fetch = None;
                 let taken = follower.take_frame(frame, here, &mut |effect| match effect {
@@ -142,7 +148,7 @@ impl Guard {
                     let bytes = snapshot(link, &shared, &offer).await?;
                     follower.take_snapshot(&bytes, here, &mut |_| {})?;
                 }
-                if let (Some(from), Kind::Change { accepted_ms, .. }) = (before, known.kind) {
+                if let (Some(from), Kind::Change { accepted_ms }) = (before, known.kind) {
                     shared
                         .tally
                         .arrived(from, follower.generation(), accepted_ms);
@@ -157,15 +163,11 @@ impl Guard {
             }
         };
         match known.kind {
-            Kind::Hello { roster: serial } => *roster = serial.max(*roster),
-            Kind::Change {
-                accepted_ms,
-                roster: serial,
-            } if known.to > *generation => {
+            Kind::Hello => {}
+            Kind::Change { accepted_ms } if known.to > *generation => {
                 ensure!(known.from == *generation, "a gap in the generations");
                 shared.tally.arrived(*generation, known.to, accepted_ms);
                 *generation = known.to;
-                *roster = serial.max(*roster);
             }
             Kind::Change { .. } => {}
             Kind::Digest => {

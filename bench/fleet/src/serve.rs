@@ -6,11 +6,13 @@ use anyhow::{Context as _, Result};
 use fleet::Role;
 use hub::{Hub, Invite, KeyKind, NewKey, OrgId, ServerOptions, Traffic};
 use store::{Recorder, Store, StoreOptions};
+use tokio::task::JoinSet;
 
 use crate::HubArgs;
 
 /// Guards of one organisation.
 const GUARDS_PER_ORGANISATION: usize = 100;
+const INVITED_AT_ONCE: usize = 500;
 const INVITED_SECONDS: u64 = 86_400;
 
 pub(crate) fn run(args: &HubArgs) -> Result<()> {
@@ -43,17 +45,19 @@ async fn prepare(hub: &Hub, args: &HubArgs) -> Result<()> {
     let core = hub.core();
     let operator = core.operator("load");
     let mut lines = String::new();
-    for number in 0..args.guards {
-        let organisation = format!("member-{}", number / GUARDS_PER_ORGANISATION);
-        let invite = Invite {
-            organisation: OrgId::new(&organisation)?,
-            role: Role::Guard,
-            communities: Vec::new(),
-            seconds: INVITED_SECONDS,
-        };
-        let token = core.invite(&operator, invite).await;
-        lines += &token.context("invite a guard")?;
-        lines.push('\n');
+    let numbers: Vec<_> = (0..args.guards).collect();
+    for part in numbers.chunks(INVITED_AT_ONCE) {
+        // Side by side, so that many are made durable in one go.
+        let mut asked = JoinSet::new();
+        for number in part {
+            let (core, operator) = (core.clone(), operator.clone());
+            let invite = invite(*number)?;
+            asked.spawn(async move { core.invite(&operator, invite).await });
+        }
+        while let Some(token) = asked.join_next().await {
+            lines += &token?.context("invite a guard")?;
+            lines.push('\n');
+        }
     }
     let key = NewKey {
         name: "load".to_owned(),
@@ -70,6 +74,16 @@ async fn prepare(hub: &Hub, args: &HubArgs) -> Result<()> {
         .context("add a machine")?;
     write(&args.state.join("machine"), &format!("load {password}\n"))?;
     write(&tokens, &lines)
+}
+
+fn invite(number: usize) -> Result<Invite> {
+    let organisation = format!("member-{}", number / GUARDS_PER_ORGANISATION);
+    Ok(Invite {
+        organisation: OrgId::new(&organisation)?,
+        role: Role::Guard,
+        communities: Vec::new(),
+        seconds: INVITED_SECONDS,
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
