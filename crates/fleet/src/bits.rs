@@ -3,15 +3,23 @@
 /// After so many ones the number follows as it is: no gap takes more than this and its width.
 const QUOTIENT_MAX: u32 = 24;
 
-#[derive(Default)]
-pub(crate) struct BitWriter {
-    bytes: Vec<u8>,
+pub(crate) struct BitWriter<'a> {
+    bytes: &'a mut Vec<u8>,
     /// Bits not yet written out, in the low end.
     held: u64,
     count: u32,
 }
 
-impl BitWriter {
+impl<'a> BitWriter<'a> {
+    /// Writes after what `bytes` holds.
+    pub(crate) const fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self {
+            bytes,
+            held: 0,
+            count: 0,
+        }
+    }
+
     /// The lowest `width` bits of `value`; `width` at most 128.
     #[expect(clippy::cast_possible_truncation, reason = "cut into words of 32 bits")]
     pub(crate) fn put(&mut self, value: u128, width: u32) {
@@ -40,10 +48,9 @@ impl BitWriter {
     }
 
     /// Zeros up to the next whole byte.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) {
         let gap = (8 - self.count % 8) % 8;
         self.put32(0, gap);
-        self.bytes
     }
 
     #[expect(
@@ -138,12 +145,13 @@ mod tests {
         fn bits_read_back(
             values in proptest::collection::vec((any::<u128>(), 0u32..=128, 0u32..100), 0..60),
         ) {
-            let mut writer = BitWriter::default();
+            let mut bytes = Vec::new();
+            let mut writer = BitWriter::new(&mut bytes);
             for (value, width, rice) in &values {
                 writer.put(*value, *width);
                 writer.put_rice(cut(*value, *width), *rice.min(width), *width);
             }
-            let bytes = writer.finish();
+            writer.finish();
             let mut reader = BitReader::new(&bytes);
             for (value, width, rice) in &values {
                 let value = cut(*value, *width);

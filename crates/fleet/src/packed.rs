@@ -41,97 +41,79 @@ pub(crate) struct Group {
     unit: u32,
 }
 
-/// One ban, ready to be packed: the address's leading bits as a number, and the end in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Item {
-    /// Index of its (issuer, kind, TLP, state) among those given to [`pack`].
-    pub(crate) name: u32,
-    pub(crate) prefix: Prefix,
-    pub(crate) until: u32,
+/// Groups that are written by a walk over the whole set each; with more of them, all rows are
+/// sorted in memory.
+const WALKS_MAX: usize = 64;
+
+/// Of what [`pack`] wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) groups: usize,
+    pub(crate) rows: u64,
 }
 
-/// Who and why, for [`pack`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Name {
-    pub(crate) issuer: OrgId,
-    pub(crate) kind: Arc<str>,
-    pub(crate) tlp: Tlp,
-    pub(crate) state: u8,
+/// What rows of one group have in common, as the set has it.
+type Place = (u8, u8, LabelId, u8, u32);
+
+fn place(row: &Row, state: u8) -> Place {
+    let family = if row.prefix.is_ipv4() { 4 } else { 6 };
+    (
+        family,
+        row.prefix.len(),
+        row.label,
+        state,
+        unit_of(row.until),
+    )
 }
 
-/// Writes all items (in any order, each prefix once for each name) after `out`; `names` must
-/// ascend. Returns how many groups.
-pub(crate) fn pack(names: &[Name], mut items: Vec<Item>, out: &mut Vec<u8>) -> usize {
-    let order = |item: &Item| {
-        let family = u8::from(!item.prefix.is_ipv4());
-        let unit = unit_of(item.until);
-        (family, item.prefix.len(), item.name, unit, item.prefix)
-    };
-    items.sort_unstable_by_key(order);
-    let same_group = |a: &Item, b: &Item| {
-        let (a, b) = (order(a), order(b));
-        (a.0, a.1, a.2, a.3) == (b.0, b.1, b.2, b.3)
-    };
-    let mut groups = 0;
-    for rows in items.chunk_by(same_group) {
-        let Some(first) = rows.first() else { continue };
-        let name = usize::try_from(first.name).ok();
-        let Some(name) = name.and_then(|at| names.get(at)) else {
-            continue;
-        };
-        let group = Group {
-            family: if first.prefix.is_ipv4() { 4 } else { 6 },
-            len: first.prefix.len(),
-            issuer: name.issuer.clone(),
-            kind: Arc::clone(&name.kind),
-            tlp: name.tlp,
-            state: name.state,
-            unit: unit_of(first.until),
-        };
-        group.write(rows, out);
-        groups += 1;
-    }
-    groups
-}
-
-/// The rows that `state` gives a state to write, ready to be packed.
-pub(crate) fn named_rows(
+/// Writes the rows that `state` gives a state to write after `out`.
+pub(crate) fn pack(
     live: &Live,
     state: &dyn Fn(Row, &Label) -> Option<u8>,
-) -> (Vec<Name>, Vec<Item>) {
+    out: &mut Vec<u8>,
+) -> Counts {
     let chosen = || {
         let rows = live
             .iter()
             .filter_map(|row| Some((row, live.label(row.label)?)));
         rows.filter_map(|(row, label)| Some((row, state(row, label)?)))
     };
-    let mut places: BTreeMap<(LabelId, u8), u32> = BTreeMap::new();
-    chosen().for_each(|(row, state)| {
-        places.insert((row.label, state), 0);
-    });
-    let name = |key: &(LabelId, u8)| {
-        let label = live.label(key.0)?;
-        Some(Name {
-            issuer: live.org(label.issuer)?.clone(),
-            kind: Arc::clone(&label.kind),
-            tlp: label.tlp,
-            state: key.1,
-        })
-    };
-    let mut names: Vec<_> = places.keys().filter_map(|k| Some((name(k)?, *k))).collect();
-    names.sort_unstable();
-    for (place, (_, key)) in (0..).zip(&names) {
-        places.insert(*key, place);
+    let mut counts: BTreeMap<Place, u64> = BTreeMap::new();
+    for (row, state) in chosen() {
+        *counts.entry(place(&row, state)).or_default() += 1;
     }
-    let item = |(row, state): (Row, u8)| {
-        Some(Item {
-            name: *places.get(&(row.label, state))?,
-            prefix: row.prefix,
-            until: row.until,
-        })
-    };
-    let items = chosen().filter_map(item).collect();
-    (names.into_iter().map(|(name, _)| name).collect(), items)
+    let group = |place: &Place| Group::of(live, place);
+    let mut groups: Vec<_> = counts
+        .iter()
+        .filter_map(|(place, count)| Some((group(place)?, *place, *count)))
+        .collect();
+    groups.sort_unstable();
+    if groups.len() <= WALKS_MAX {
+        for (group, wanted, count) in &groups {
+            let rows = chosen().filter(|(row, state)| place(row, *state) == *wanted);
+            let mut ends = rows.map(|(row, _)| (row.prefix, row.until));
+            group.write(*count, &mut ends, out);
+        }
+    } else {
+        // A set with many kinds: by group, and within it as they come.
+        let orders = (0u32..).zip(&groups).map(|(n, (_, place, _))| (*place, n));
+        let orders: BTreeMap<Place, u32> = orders.collect();
+        let row = |(row, state): (Row, u8)| {
+            let order = *orders.get(&place(&row, state))?;
+            Some((order, row.prefix, row.until))
+        };
+        let mut rows: Vec<_> = chosen().filter_map(row).collect();
+        rows.sort_unstable();
+        let parts = rows.chunk_by(|a, b| a.0 == b.0);
+        for ((group, _, count), part) in groups.iter().zip(parts) {
+            let mut ends = part.iter().map(|(_, prefix, until)| (*prefix, *until));
+            group.write(*count, &mut ends, out);
+        }
+    }
+    Counts {
+        groups: groups.len(),
+        rows: groups.iter().map(|(.., count)| count).sum(),
+    }
 }
 
 const fn unit_of(until: u32) -> u32 {
@@ -139,37 +121,62 @@ const fn unit_of(until: u32) -> u32 {
 }
 
 impl Group {
-    fn write(&self, rows: &[Item], out: &mut Vec<u8>) {
+    fn of(live: &Live, place: &Place) -> Option<Self> {
+        let (family, len, label, state, unit) = *place;
+        let label = live.label(label)?;
+        Some(Self {
+            family,
+            len,
+            issuer: live.org(label.issuer)?.clone(),
+            kind: Arc::clone(&label.kind),
+            tlp: label.tlp,
+            state,
+            unit,
+        })
+    }
+
+    /// `ends` are the group's `count` prefixes, ascending, and their ends.
+    fn write(&self, count: u64, ends: &mut dyn Iterator<Item = (Prefix, u32)>, out: &mut Vec<u8>) {
         out.extend(written(|w| {
             w.array(8)?.u8(self.family)?.u8(self.len)?;
             w.str(self.issuer.as_str())?.str(&self.kind)?;
             w.u8(self.tlp.number())?.u8(self.state)?.u32(self.unit)?;
-            w.u64(rows.len() as u64)?;
+            w.u64(count)?;
             Ok(())
         }));
-        let mut bits = BitWriter::default();
+        let mut bits = BitWriter::new(out);
         let mut next = 0;
-        for block in rows.chunks(BLOCK_ROWS) {
-            self.write_block(block, &mut next, &mut bits);
+        let mut block = Vec::with_capacity(BLOCK_ROWS);
+        for end in ends {
+            block.push(end);
+            if block.len() == BLOCK_ROWS {
+                self.write_block(&block, &mut next, &mut bits);
+                block.clear();
+            }
         }
-        out.extend(bits.finish());
+        if !block.is_empty() {
+            self.write_block(&block, &mut next, &mut bits);
+        }
+        bits.finish();
     }
 
     /// `next` is the least number that the first row may have.
-    fn write_block(&self, block: &[Item], next: &mut u128, bits: &mut BitWriter) {
+    fn write_block(&self, block: &[(Prefix, u32)], next: &mut u128, bits: &mut BitWriter) {
         let width = u32::from(self.len);
-        let last = block.last().map_or(*next, |row| self.number(row.prefix));
+        let last = block
+            .last()
+            .map_or(*next, |(prefix, _)| self.number(*prefix));
         let mean = last.saturating_sub(*next) / block.len().max(1) as u128;
         let rice = rice_for(mean).min(width);
-        let ends = || block.iter().map(|row| row.until / self.unit);
+        let ends = || block.iter().map(|(_, until)| until / self.unit);
         let least = ends().min().unwrap_or(0);
         let span = ends().max().unwrap_or(0) - least;
         let end_width = u32::BITS - span.leading_zeros();
         bits.put(u128::from(rice), 7);
         bits.put(u128::from(end_width), 6);
         bits.put(u128::from(least), 32);
-        for (row, end) in block.iter().zip(ends()) {
-            let number = self.number(row.prefix);
+        for ((prefix, _), end) in block.iter().zip(ends()) {
+            let number = self.number(*prefix);
             bits.put_rice(number.saturating_sub(*next), rice, width);
             bits.put(u128::from(end - least), end_width);
             // The whole address space, ::/0, is a group of one row.
@@ -346,19 +353,7 @@ mod tests {
 
     use super::*;
 
-    fn names() -> Vec<Name> {
-        let name = |issuer: &str, kind: &str| Name {
-            issuer: OrgId::new(issuer).unwrap(),
-            kind: kind.into(),
-            tlp: Tlp::Green,
-            state: 0,
-        };
-        vec![
-            name("hub", "scan"),
-            name("hub", "ssh"),
-            name("other", "ssh"),
-        ]
-    }
+    type Item = (u32, Prefix, u32);
 
     fn an_item() -> impl Strategy<Value = Item> {
         let v4 = (any::<u32>(), 0u8..=32)
@@ -369,44 +364,55 @@ mod tests {
             (0u32..500).prop_map(|bits| Prefix::new(Ipv4Addr::from_bits(bits).into(), 32).unwrap());
         let prefix = prop_oneof![v4, v6, near];
         let until = prop_oneof![any::<u32>(), (0u32..100_000).prop_map(|m| m * 60)];
-        (prefix, 0u32..3, until).prop_map(|(prefix, name, until)| Item {
-            name,
-            prefix,
-            until,
-        })
+        (0u32..3, prefix, until)
     }
 
-    fn read(bytes: &[u8], groups: usize) -> Result<Vec<(Name, Prefix, u32)>, FleetError> {
-        let mut all = Vec::new();
+    /// Each in two states, by its end.
+    fn state(until: u32) -> u8 {
+        u8::from(until.is_multiple_of(3))
+    }
+
+    fn live(items: &[Item]) -> Live {
+        let mut live = Live::default();
+        for (name, prefix, until) in items {
+            let (org, kind) = [("hub", "scan"), ("other", "ssh"), ("third", "ssh")][*name as usize];
+            let issuer = live.issuer(&OrgId::new(org).unwrap());
+            let label = live.intern(issuer, &kind.into(), Tlp::Green).unwrap();
+            live.put(*prefix, label, *until, state(*until));
+        }
+        live
+    }
+
+    fn packed(live: &Live) -> (Vec<u8>, usize) {
+        let mut bytes = Vec::new();
+        let counts = pack(live, &|row, _| Some(row.state), &mut bytes);
+        assert_eq!(counts.rows, live.len() as u64);
+        (bytes, counts.groups)
+    }
+
+    fn read(bytes: &[u8], groups: usize) -> Result<Live, FleetError> {
+        let mut live = Live::default();
         unpack("snapshot", bytes, 0, groups, 10_000, &mut |group, row| {
-            let name = Name {
-                issuer: group.issuer.clone(),
-                kind: group.kind.clone(),
-                tlp: group.tlp,
-                state: group.state,
-            };
-            all.push((name, row.prefix, row.until));
+            assert_eq!(group.state, state(row.until));
+            let issuer = live.issuer(&group.issuer);
+            let label = live.intern(issuer, &group.kind, group.tlp)?;
+            assert!(
+                live.put(row.prefix, label, row.until, group.state)
+                    .is_none()
+            );
             Ok(())
         })?;
-        Ok(all)
+        Ok(live)
     }
 
     proptest! {
         #[test]
-        fn items_read_back(items in proptest::collection::vec(an_item(), 0..3_000)) {
-            let mut unique = items;
-            unique.sort_unstable_by_key(|item| (item.name, item.prefix));
-            unique.dedup_by_key(|item| (item.name, item.prefix));
-            let mut bytes = Vec::new();
-            let groups = pack(&names(), unique.clone(), &mut bytes);
-            let mut found = read(&bytes, groups).unwrap();
-            found.sort_unstable();
-            let mut wanted: Vec<_> = unique
-                .iter()
-                .map(|i| (names()[i.name as usize].clone(), i.prefix, i.until))
-                .collect();
-            wanted.sort_unstable();
-            prop_assert_eq!(found, wanted);
+        fn rows_read_back(items in proptest::collection::vec(an_item(), 0..3_000)) {
+            let live = live(&items);
+            let (bytes, groups) = packed(&live);
+            let again = read(&bytes, groups).unwrap();
+            prop_assert_eq!((again.len(), again.digest()), (live.len(), live.digest()));
+            prop_assert_eq!(packed(&again), (bytes, groups), "one set has one form");
         }
 
         #[test]
@@ -414,14 +420,10 @@ mod tests {
             items in proptest::collection::vec(an_item(), 1..50),
             cut in any::<proptest::sample::Index>(),
         ) {
-            let mut unique = items;
-            unique.sort_unstable_by_key(|item| (item.name, item.prefix));
-            unique.dedup_by_key(|item| (item.name, item.prefix));
-            let mut bytes = Vec::new();
-            let groups = pack(&names(), unique, &mut bytes);
+            let (mut bytes, groups) = packed(&live(&items));
             prop_assert!(read(&bytes[..cut.index(bytes.len())], groups).is_err());
             bytes.push(0);
-            let error = read(&bytes, groups).unwrap_err();
+            let Err(error) = read(&bytes, groups) else { panic!("taken") };
             prop_assert!(error.to_string().contains("follows the end"), "{error}");
         }
     }

@@ -14,8 +14,10 @@ use crate::{
     Signature, SignedRosterEntry, SigningKey,
     cbor::{Reader, written},
     frame::{read_list, read_roster, write_roster},
-    packed::{self, Group, Item, Name, Unpacked},
+    live::{Label, Live},
+    packed::{self, Group, Unpacked},
     roster::ROSTER_MAX,
+    table::Row,
 };
 
 /// Bytes of one snapshot at most: what a hub makes and a guard reads. A million IPv4 addresses with
@@ -146,17 +148,14 @@ impl Head {
     }
 }
 
-/// Writes and signs a snapshot. `head` needs neither key nor counts.
-pub(crate) fn write(
-    mut head: Head,
-    names: &[Name],
-    items: Vec<Item>,
-    key: &SigningKey,
-) -> Result<Snapshot, FleetError> {
+/// Writes and signs a snapshot of the hub's own rows. `head` needs neither key nor counts.
+pub(crate) fn write(mut head: Head, live: &Live, key: &SigningKey) -> Result<Snapshot, FleetError> {
     head.key = key.id();
-    head.bans = items.len() as u64;
-    let mut groups = Vec::with_capacity(items.len() * 4);
-    head.groups = packed::pack(names, items, &mut groups) as u64;
+    let hub = live.issuer_known(&head.hub);
+    let mut groups = Vec::new();
+    let chosen = |row: Row, label: &Label| (Some(label.issuer) == hub).then_some(row.state);
+    let counts = packed::pack(live, &chosen, &mut groups);
+    (head.bans, head.groups) = (counts.rows, counts.groups as u64);
     let mut bytes = MAGIC.to_vec();
     let encoded = head.encode();
     bytes.reserve_exact(encoded.len() + groups.len() + SIGNATURE_BYTES);

@@ -10,7 +10,7 @@ use crate::{
     FleetError, Generation, HubTime, KeyId, Moment, SignedRosterEntry, SnapshotHash,
     cbor::{Reader, written},
     frame::{read_list, read_roster, write_roster},
-    packed::{self, named_rows},
+    packed,
     roster::ROSTER_MAX,
 };
 
@@ -30,9 +30,8 @@ struct Head {
 
 pub(super) fn save(follower: &Follower, now: Moment) -> Vec<u8> {
     let live = &follower.force.live;
-    let (names, items) = named_rows(live, &|row, _| Some(row.state & STATES));
     let mut groups = Vec::new();
-    let count = packed::pack(&names, items, &mut groups);
+    let count = packed::pack(live, &|row, _| Some(row.state & STATES), &mut groups).groups;
     let mut bytes = written(|w| {
         w.array(9)?
             .u64(VERSION)?
