@@ -66,11 +66,10 @@ impl Run<'_> {
     }
 
     /// Walks from an op and a place to the next `Match`; its place is the second value.
-    // Recursion (look-arounds) is as deep as groups nest.
-    fn from(&mut self, op: usize, place: usize) -> (Walked, usize) {
-        let program = self.program;
-        let base = self.stack.len();
-        let (mut op, mut place) = (op, place);
+    // Recursion (look-arounds) is as deep as groups nest. The ops that most walks consist of are
+    // here; what falls through has failed.
+    fn from(&mut self, mut op: usize, mut place: usize) -> (Walked, usize) {
+        let (program, base) = (self.program, self.stack.len());
         loop {
             if self.budget == 0 {
                 return (Walked::Unknown, place);
@@ -79,7 +78,6 @@ impl Run<'_> {
             let Some(step) = program.ops.get(op) else {
                 return (Walked::NoMatch, place);
             };
-            // The ops that most walks consist of are here; what falls through has failed.
             match step {
                 Op::Split {
                     first,
