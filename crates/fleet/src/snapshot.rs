@@ -220,7 +220,8 @@ impl<'b> SnapshotReader<'b> {
         }
     }
 
-    /// Every packed ban: all of the hub's organisation. At most `max`, and as many as the head says.
+    /// Every packed ban: all of the hub's organisation. At most `max`, and as many as the head
+    /// says.
     pub(crate) fn for_each(
         &self,
         max: usize,

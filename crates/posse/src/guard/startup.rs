@@ -4,13 +4,16 @@
 use std::{
     collections::BTreeSet,
     io::Write as _,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use console::ConsoleConfig;
+use crossbeam_channel::Receiver;
 use decide::Policy;
 use detect::engine::Engine;
 use enforce::EnforceError;
@@ -20,6 +23,7 @@ use sense::{
     discover::{self, Verdict},
 };
 use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
+use uplink::Uplink;
 
 use super::{
     Guard, RECONCILE_EVERY, alerts, errands::Errands, fleet, memory, pulse::Pulse, reload::Reload,
@@ -32,7 +36,7 @@ use crate::{
     clock,
     config::Config,
     content::{self, Content},
-    control,
+    control::{self, Pending},
     facts::Facts,
     feed::{self, Feed, Style},
     geoip::{GeoIp, GeoIpConfig},
@@ -118,9 +122,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let refused = restore_bans(&ground.store, &mut policy, &mut shield, now)?;
     let restored = shield.len() as u64;
     let known = known_alerts(&ground.store)?;
-    let (keep, report) = (config.ledger.keep.0, Box::new(report_recorder));
-    let recorder = Arc::new(Recorder::start_keeping(ground.store, keep, report)?);
-
+    let recorder = recorder(ground.store, config)?;
     let engine = Engine::new(ground.rules.rules, budget.engine);
     let mut engine = equipped(engine, &config.geoip);
     let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
@@ -130,7 +132,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let mut sensors = open_sources(ground.specs.clone(), &positions)?;
     wake_on(&mut sensors, &bell, &wishes, &shield)?;
     let (feed, board) = (Feed::default(), Board::default());
-    let uplink = fleet::start(&fleet::Surroundings {
+    let around = fleet::Surroundings {
         config,
         state: dir,
         observe: arguments.observe,
@@ -138,17 +140,9 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         recorder: &recorder,
         feed: &feed,
         board: &board,
-    });
-    let control = control::serve(
-        dir,
-        button.try_clone()?,
-        Arc::clone(&recorder),
-        feed.clone(),
-        board.clone(),
-        uplink.clone(),
-    )?;
-    let heard = feed.listen().context("no room for a listener")?;
-    let printer = feed::print(heard, style(arguments))?;
+    };
+    let (uplink, control) = open_lines(&around, button.try_clone()?)?;
+    let printer = printer(&feed, arguments)?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
     let mut guard = Guard {
         sensors,
@@ -185,6 +179,34 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     // The last step: this thread now reads attackers' text, and nothing that it needs is missing.
     guard.sandbox.tighten_guard()?;
     Ok(guard)
+}
+
+fn recorder(store: Store, config: &Config) -> Result<Arc<Recorder>> {
+    let report = Box::new(report_recorder);
+    let recorder = Recorder::start_keeping(store, config.ledger.keep.0, report)?;
+    Ok(Arc::new(recorder))
+}
+
+/// The line to the hub, if this machine has joined one, and the operators' socket.
+fn open_lines(
+    around: &fleet::Surroundings<'_>,
+    doorbell: UnixStream,
+) -> Result<(Option<Uplink>, Receiver<Pending>)> {
+    let uplink = fleet::start(around);
+    let control = control::serve(
+        around.state,
+        doorbell,
+        Arc::clone(around.recorder),
+        around.feed.clone(),
+        around.board.clone(),
+        uplink.clone(),
+    )?;
+    Ok((uplink, control))
+}
+
+fn printer(feed: &Feed, arguments: &RunArgs) -> Result<JoinHandle<()>> {
+    let heard = feed.listen().context("no room for a listener")?;
+    Ok(feed::print(heard, style(arguments))?)
 }
 
 /// What each part may remember; `base` is what the program took before.
