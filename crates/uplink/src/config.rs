@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use fleet::{Acceptance, CommunityId, Flood, HubBans, OrgId};
+use fleet::{Acceptance, BackoffConfig, CommunityId, Flood, HubBans, OrgId};
 use model::{Prefix, Tlp, parse_duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -28,6 +28,13 @@ pub struct FleetConfig {
     /// An alert when the hub was not reached for so long.
     #[serde(deserialize_with = "duration")]
     pub lost_after: Duration,
+    /// After a lost connection a guard knocks again within this time, which doubles with every
+    /// failure; guards of one hub come back spread over it.
+    #[serde(deserialize_with = "duration")]
+    pub retry_spread: Duration,
+    /// The longest that the doubled time gets.
+    #[serde(deserialize_with = "duration")]
+    pub retry_max: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -88,6 +95,8 @@ impl Default for FleetConfig {
             share: Share::default(),
             never: Vec::new(),
             lost_after: Duration::from_secs(300),
+            retry_spread: BackoffConfig::default().spread,
+            retry_max: BackoffConfig::default().max,
         }
     }
 }
@@ -129,6 +138,19 @@ impl Default for Share {
             bans: [SharedKind::Detection, SharedKind::Operator].into(),
             kinds: vec!["*".to_owned()],
             tlp: Tlp::Green,
+        }
+    }
+}
+
+/// No configuration makes a guard knock without a pause.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+
+impl FleetConfig {
+    pub(crate) fn backoff(&self) -> BackoffConfig {
+        BackoffConfig {
+            spread: self.retry_spread.max(RETRY_MIN),
+            max: self.retry_max.max(RETRY_MIN),
+            ..BackoffConfig::default()
         }
     }
 }

@@ -101,6 +101,7 @@ pub(crate) struct Network {
     pub(crate) hubs: Vec<HubUrl>,
     pub(crate) communities: Vec<CommunityId>,
     pub(crate) state: PathBuf,
+    pub(crate) backoff: BackoffConfig,
     pub(crate) version: String,
     pub(crate) events: Sender<NetEvent>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
@@ -134,7 +135,7 @@ impl Network {
         let mut seed = [0; 9];
         getrandom::fill(&mut seed).ok();
         let (share, seed) = (seed[8], seed.first_chunk().copied().unwrap_or_default());
-        let mut backoff = Backoff::new(BackoffConfig::default(), u64::from_le_bytes(seed));
+        let mut backoff = Backoff::new(self.backoff, u64::from_le_bytes(seed));
         let mut turn = 0;
         loop {
             let Some(hub) = self.hubs.get(turn % self.hubs.len().max(1)).cloned() else {

@@ -110,6 +110,7 @@ impl Uplink {
             hubs: hubs.clone(),
             communities: communities_of(&inputs.membership, &inputs.config),
             state: inputs.state.clone(),
+            backoff: inputs.config.backoff(),
             version: inputs.version.clone(),
             events,
             commands: commands_in,

@@ -1,7 +1,7 @@
 //! One hub, many guards with real kernels: links are cut and the hub is killed at random while
 //! bans come and go. In the end every kernel holds exactly what the hub acknowledged.
 //!
-//! `POSSE_CHAOS_SECONDS` (default 25) and `POSSE_CHAOS_GUARDS` (default 4) make it longer and
+//! `POSSE_CHAOS_SECONDS` (default 30) and `POSSE_CHAOS_GUARDS` (default 6) make it longer and
 //! wider, `POSSE_CHAOS_SEED` repeats a run.
 
 use std::{
@@ -16,14 +16,14 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    hub_and_guard::{Field, fleet_bans, fleet_status},
+    hub_and_guard::{Field, IMPATIENT, fleet_bans, fleet_status},
     support::{Guard, Namespace, Site, wait_within},
 };
 
 /// Longest answer to an operator's ban, the record on disk included.
 const LOCAL_BAN_MAX: Duration = Duration::from_secs(3);
-/// A guard's waits between attempts double; the last one must be over.
-const SETTLE: Duration = Duration::from_secs(240);
+/// A cut that nobody said is noticed after 20 s; then a guard comes back within seconds.
+const SETTLE: Duration = Duration::from_secs(120);
 
 struct Dice(u64);
 
@@ -80,7 +80,6 @@ impl Post {
 }
 
 #[test]
-#[ignore = "not yet seen to pass; run it by name"]
 fn no_ban_is_lost_and_none_comes_back_whatever_breaks() {
     let test = "chaos";
     let Some(mut field) = Field::new(test) else {
@@ -89,14 +88,14 @@ fn no_ban_is_lost_and_none_comes_back_whatever_breaks() {
     let seed = setting("POSSE_CHAOS_SEED", 7);
     println!("POSSE_CHAOS_SEED={seed}");
     let mut dice = Dice(seed);
-    let guards = u8::try_from(setting("POSSE_CHAOS_GUARDS", 4)).unwrap();
+    let guards = u8::try_from(setting("POSSE_CHAOS_GUARDS", 6)).unwrap();
     let mut posts: Vec<Post> = (1..=guards)
         .map(|number| post(&field, test, number))
         .collect();
     let mut wanted: BTreeSet<String> = BTreeSet::new();
     let mut slowest = Duration::ZERO;
     let mut alive = true;
-    let end = Instant::now() + Duration::from_secs(setting("POSSE_CHAOS_SECONDS", 25));
+    let end = Instant::now() + Duration::from_secs(setting("POSSE_CHAOS_SECONDS", 30));
     let mut round = 0;
     while Instant::now() < end {
         round += 1;
@@ -135,11 +134,13 @@ fn no_ban_is_lost_and_none_comes_back_whatever_breaks() {
         field.hub.go();
     }
     posts.iter_mut().for_each(|post| post.switch(true));
+    let began = Instant::now();
     settle(&field, &posts, &wanted);
+    println!("settled after {:?}", began.elapsed());
 }
 
 fn post(field: &Field, test: &str, number: u8) -> Post {
-    let (net, site) = (field.link(test, number), Site::new());
+    let (net, site) = (field.link(test, number), Site::with_config(IMPATIENT));
     field.join(&net, &site, &format!("guard-{number}"));
     let guard = Guard::start_light(&site, &net);
     Post {
