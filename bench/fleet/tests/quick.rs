@@ -59,8 +59,10 @@ fn two_hundred_guards_have_every_ban_in_time_and_come_back() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let pid = pid_file.display();
+    let lock = state.join("lock");
+    let lock = lock.display();
     let restart = format!(
-        "kill -KILL $(cat '{pid}'); rm '{pid}'; {hub} >/dev/null 2>&1 & \
+        "kill -KILL $(cat '{pid}'); rm '{pid}'; flock '{lock}' true; {hub} >/dev/null 2>&1 & \
          while [ ! -s '{pid}' ]; do sleep 0.05; done"
     );
     let done = Command::new("timeout")
