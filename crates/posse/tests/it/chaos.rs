@@ -22,7 +22,8 @@ use crate::{
 
 /// Longest answer to an operator's ban, the record on disk included.
 const LOCAL_BAN_MAX: Duration = Duration::from_secs(3);
-/// A cut that nobody said is noticed after 20 s; then a guard comes back within seconds.
+/// A cut that nobody said is noticed after 20 s, a release that did not reach the kernel when it is
+/// compared next: every 60 s.
 const SETTLE: Duration = Duration::from_secs(120);
 
 struct Dice(u64);
