@@ -55,14 +55,28 @@ pub(crate) struct Memory {
 #[derive(Debug)]
 struct Known {
     hash: u64,
-    values: Box<[Box<str>]>,
+    /// The values one after the other, each with [`END`] behind it: in one place, so that a look
+    /// at a combination that was not used for long waits for memory once.
+    values: Box<[u8]>,
     nodes: Box<[u32]>,
 }
 
+/// Behind each value; never part of UTF-8.
+const END: u8 = 0xff;
+
 impl Known {
     fn is_of(&self, fields: &[Field], event: &Event) -> bool {
-        let mut values = fields.iter().zip(&self.values);
-        values.all(|((map, sym), value)| event.field(*map, *sym) == &**value)
+        let mut rest = &*self.values;
+        fields.iter().all(|(map, sym)| {
+            let behind = rest.strip_prefix(event.field(*map, *sym).as_bytes());
+            match behind {
+                Some([END, next @ ..]) => {
+                    rest = next;
+                    true
+                }
+                _ => false,
+            }
+        })
     }
 }
 
@@ -77,15 +91,13 @@ impl Memory {
         let mut hash = self.hasher.build_hasher();
         for (map, sym) in fields {
             hash.write(event.field(*map, *sym).as_bytes());
-            // Never part of UTF-8.
-            hash.write_u8(0xff);
+            hash.write_u8(END);
         }
         hash.finish()
     }
 
     fn keep(&mut self, known: Known) -> usize {
-        let bytes: usize = known.values.iter().map(|value| value.len() + 1).sum();
-        if bytes > KEY_BYTES_MAX {
+        if known.values.len() > KEY_BYTES_MAX {
             self.spare = known.nodes;
             return SPARE;
         }
@@ -181,15 +193,19 @@ impl StageIndex {
 
     /// Which nodes to try for the event's combination of values, worked out.
     fn known(&self, nodes: &[Node], env: &Env<'_>, hash: u64) -> Known {
-        let value = |(map, sym): &Field| env.event.field(*map, *sym).into();
         let may_apply = |node: &Node| {
             let filter = node.filter.as_ref();
             filter.is_none_or(|filter| !filter.fails_at_once(env, &self.fields))
         };
+        let mut values = Vec::new();
+        for (map, sym) in &self.fields {
+            values.extend_from_slice(env.event.field(*map, *sym).as_bytes());
+            values.push(END);
+        }
         let numbered = (0..).zip(nodes).filter(|(_, node)| may_apply(node));
         Known {
             hash,
-            values: self.fields.iter().map(value).collect(),
+            values: values.into(),
             nodes: numbered.map(|(number, _)| number).collect(),
         }
     }
