@@ -175,6 +175,9 @@ pub(crate) enum HubCommand {
     Admit(MembershipArgs),
     /// End an organisation's membership in a community. Its bans there end with their time.
     Expel(MembershipArgs),
+    /// Answer for an organisation that nobody knows yet, as if it had been right so many times:
+    /// the first members of a community have nobody to confirm them.
+    Vouch(VouchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -215,6 +218,21 @@ pub(crate) struct MembershipArgs {
     /// The community.
     #[arg(long, value_name = "NAME")]
     pub(crate) community: hub::CommunityId,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VouchArgs {
+    /// The organisation.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: hub::OrgId,
+    /// The community.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) community: hub::CommunityId,
+    /// Reports that it is taken to have been right with.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) reports: u32,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }
@@ -323,6 +341,16 @@ impl MembershipArgs {
         HubOrder::Expel {
             organisation: self.org.clone(),
             community: self.community.clone(),
+        }
+    }
+}
+
+impl VouchArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::Vouch {
+            organisation: self.org.clone(),
+            community: self.community.clone(),
+            reports: self.reports,
         }
     }
 }

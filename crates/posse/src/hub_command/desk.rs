@@ -40,6 +40,11 @@ pub(crate) enum HubOrder {
         organisation: OrgId,
         community: CommunityId,
     },
+    Vouch {
+        organisation: OrgId,
+        community: CommunityId,
+        reports: u32,
+    },
     AddKey {
         name: String,
         kind: KeyKind,
@@ -118,6 +123,21 @@ pub(super) async fn carry_out(
                 Wish::Expel {
                     organisation,
                     community,
+                },
+            )
+            .await?,
+        ),
+        HubOrder::Vouch {
+            organisation,
+            community,
+            reports,
+        } => text(
+            core.wish(
+                by,
+                Wish::Vouch {
+                    organisation,
+                    community,
+                    reports,
                 },
             )
             .await?,

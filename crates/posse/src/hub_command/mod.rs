@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         Some(HubCommand::Revoke(revoke)) => order(&revoke.state, &revoke.order(), out),
         Some(HubCommand::Admit(change)) => order(&change.state, &change.admit(), out),
         Some(HubCommand::Expel(change)) => order(&change.state, &change.expel(), out),
+        Some(HubCommand::Vouch(vouch)) => order(&vouch.state, &vouch.order(), out),
         None => serve(arguments, out),
     }
 }
