@@ -1,7 +1,5 @@
 //! Two hundred guards on one hub: everything reaches everyone in time, also after a kill -9.
 
-#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
-
 use std::{
     fs,
     net::TcpListener,

@@ -275,7 +275,7 @@ mod tests {
     fn fill(memory: &mut Memory, count: usize) {
         memory.lists.extend((0..count).map(|key| Known {
             hash: 0,
-            values: [key.to_string().into()].into(),
+            values: format!("{key}").into_bytes().into(),
             nodes: [].into(),
         }));
     }

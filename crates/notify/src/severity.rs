@@ -124,8 +124,7 @@ mod tests {
     fn a_label_wins_over_the_kind() {
         let mut alert = samples::alert("203.0.113.9", 1);
         assert_eq!(Severity::of_alert(&alert), Severity::Medium);
-        alert
-            .labels
+        std::sync::Arc::make_mut(&mut alert.labels)
             .insert("behavior".into(), "http:exploit".into());
         assert_eq!(Severity::of_alert(&alert), Severity::High);
         std::sync::Arc::make_mut(&mut alert.labels).insert("behavior".into(), "tcp:scan".into());

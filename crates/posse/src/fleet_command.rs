@@ -105,9 +105,10 @@ fn host_name() -> String {
 pub(crate) fn explain(arguments: &AddressArgs, out: &mut dyn Write) -> Result<Exit> {
     let dir = state::folder(arguments.state.state.as_deref())?;
     let address = arguments.address.to_canonical();
-    let here = Store::open_read_only(&dir)
-        .map(|store| local(&store, address))
-        .unwrap_or_else(|_| Ok(Local::default()))?;
+    let here = match Store::open_read_only(&dir) {
+        Ok(store) => local(&store, address)?,
+        Err(_) => Local::default(),
+    };
     // Without a running guard the hub's part is unknown.
     let reply = control::ask(&dir, &Request::Explain { address })?;
     let is_running = reply.is_some();

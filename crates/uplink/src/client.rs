@@ -191,11 +191,15 @@ impl Connection {
         UplinkError::Refused {
             hub: self.hub.to_string(),
             status,
-            code,
-            text: plain.chars().take(FAULT_CHARS_MAX).collect(),
+            code: code.into(),
+            text: plain
+                .chars()
+                .take(FAULT_CHARS_MAX)
+                .collect::<String>()
+                .into(),
             retry_after: retry_after.map(Duration::from_secs),
             last_sequence,
-            ops,
+            ops: ops.into(),
         }
     }
 }

@@ -32,12 +32,12 @@ pub enum UplinkError {
     Refused {
         hub: String,
         status: u16,
-        code: String,
-        text: String,
+        code: Box<str>,
+        text: Box<str>,
         retry_after: Option<std::time::Duration>,
         last_sequence: Option<u64>,
         /// Places of the ops because of which nothing of a statement was taken.
-        ops: Vec<usize>,
+        ops: Box<[usize]>,
     },
     #[error("{hub}: its answer cannot be used: {why}")]
     Answer { hub: String, why: String },
