@@ -31,7 +31,7 @@ use uplink::Uplink;
 use crate::{board::Board, feed::Feed, hub_command::HubOrder, watch};
 
 pub(crate) const REQUEST_BYTES_MAX: u64 = 64 << 10;
-pub(crate) const CONNECTIONS_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 16;
 /// Of them at most so many may stay to watch, so that there is always room for an order.
 const WATCHERS_MAX: usize = 8;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,17 +135,6 @@ pub(crate) fn serve(
     board: Board,
     uplink: Option<Uplink>,
 ) -> Result<Receiver<Pending>> {
-    let path = socket_path(state);
-    // The state folder's lock is ours, so a socket here is a dead guard's.
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let (sender, receiver) = bounded(CONNECTIONS_MAX);
     let shared = Arc::new(Desk {
         sender,
@@ -156,22 +145,43 @@ pub(crate) fn serve(
         uplink,
         watchers: AtomicUsize::new(0),
     });
+    listen(state, shared, converse)?;
+    Ok(receiver)
+}
+
+/// Listens on the socket in `state`, and lets each client talk on a thread of its own.
+pub(crate) fn listen<D: Send + Sync + 'static>(
+    state: &Path,
+    desk: Arc<D>,
+    converse: fn(&UnixStream, &D) -> Result<()>,
+) -> Result<()> {
+    let path = socket_path(state);
+    // The state folder's lock is ours, so a socket here is of a program that died.
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     thread::Builder::new()
         .name("control".into())
         .spawn(move || {
             for stream in listener.incoming().flatten() {
-                if Arc::strong_count(&shared) > CONNECTIONS_MAX {
+                if Arc::strong_count(&desk) > CONNECTIONS_MAX {
                     continue;
                 }
-                let shared = Arc::clone(&shared);
-                // A client that goes away or a thread that cannot start costs the guard nothing.
+                let desk = Arc::clone(&desk);
+                // A client that goes away or a thread that cannot start costs nobody anything.
                 thread::Builder::new()
                     .name("control-client".into())
-                    .spawn(move || converse(&stream, &shared).ok())
+                    .spawn(move || converse(&stream, &desk).ok())
                     .ok();
             }
         })?;
-    Ok(receiver)
+    Ok(())
 }
 
 fn converse(stream: &UnixStream, desk: &Desk) -> Result<()> {

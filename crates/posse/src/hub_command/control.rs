@@ -2,17 +2,13 @@
 //! sense, and the hub's own.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{
-        fs::PermissionsExt as _,
-        net::{UnixListener, UnixStream},
-    },
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::Path,
     sync::Arc,
-    thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use hub::{Caller, Core, NewBan, Release, Report};
 use model::Prefix;
 use serde_json::json;
@@ -20,7 +16,7 @@ use store::Recorder;
 use tokio::runtime::Handle;
 
 use super::desk;
-use crate::control::{CONNECTIONS_MAX, PATIENCE, REQUEST_BYTES_MAX, Reply, Request, socket_path};
+use crate::control::{PATIENCE, REQUEST_BYTES_MAX, Reply, Request, listen};
 
 struct Desk {
     core: Core,
@@ -35,38 +31,12 @@ pub(super) fn serve(
     runtime: Handle,
     recorder: &Arc<Recorder>,
 ) -> Result<()> {
-    let path = socket_path(dir);
-    // The state folder's lock is ours, so a socket here is a dead hub's.
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
-        }
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let desk = Arc::new(Desk {
         core: core.clone(),
         runtime,
         recorder: Arc::clone(recorder),
     });
-    thread::Builder::new()
-        .name("control".into())
-        .spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if Arc::strong_count(&desk) > CONNECTIONS_MAX {
-                    continue;
-                }
-                let desk = Arc::clone(&desk);
-                // A client that goes away or a thread that cannot start costs the hub nothing.
-                thread::Builder::new()
-                    .name("control-client".into())
-                    .spawn(move || converse(&stream, &desk).ok())
-                    .ok();
-            }
-        })?;
-    Ok(())
+    listen(dir, desk, converse)
 }
 
 /// Requests one after another, so that a listing in pages needs one connection.
