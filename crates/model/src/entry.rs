@@ -2,16 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Alert, Decision, FleetAct, Prefix, Refusal, Release, Timestamp};
+use crate::{
+    Alert, CaseAct, Decision, ExhibitAct, FleetAct, HandoverAct, Prefix, Refusal, Release,
+    Timestamp,
+};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
     Alert(Alert),
+    Case(CaseAct),
     Command(Command),
     Decision(Decision),
+    Exhibit(ExhibitAct),
     Fleet(FleetAct),
+    Handover(HandoverAct),
     Loss(Loss),
     Notice(Notice),
     Refusal(Refusal),
@@ -25,9 +31,12 @@ impl Entry {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Alert(_) => "alert",
+            Self::Case(_) => "case",
             Self::Command(_) => "command",
             Self::Decision(_) => "decision",
+            Self::Exhibit(_) => "exhibit",
             Self::Fleet(_) => "fleet",
+            Self::Handover(_) => "handover",
             Self::Loss(_) => "loss",
             Self::Notice(_) => "notice",
             Self::Refusal(_) => "refusal",
@@ -41,9 +50,12 @@ impl Entry {
     pub const fn at(&self) -> Timestamp {
         match self {
             Self::Alert(a) => a.last,
+            Self::Case(c) => c.at,
             Self::Command(c) => c.at,
             Self::Decision(d) => d.from,
+            Self::Exhibit(e) => e.at(),
             Self::Fleet(f) => f.at(),
+            Self::Handover(h) => h.at(),
             Self::Loss(l) => l.until,
             Self::Notice(n) => n.at,
             Self::Refusal(r) => r.at,
@@ -66,8 +78,11 @@ impl Entry {
                 Some(prefix) => format!("refusal:{prefix}:{id}"),
                 None => format!("refusal:{id}"),
             }),
-            Self::Command(_)
+            Self::Case(_)
+            | Self::Command(_)
+            | Self::Exhibit(_)
             | Self::Fleet(_)
+            | Self::Handover(_)
             | Self::Loss(_)
             | Self::Notice(_)
             | Self::Release(_)

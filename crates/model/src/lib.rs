@@ -10,12 +10,15 @@
 )]
 
 mod alert;
+mod case_act;
 mod decision;
 mod diagnostic;
 mod duration;
 mod entry;
+mod exhibit_act;
 mod fleet_act;
 pub mod glob;
+mod handover_act;
 mod harmless;
 mod host;
 pub mod limits;
@@ -29,13 +32,21 @@ mod time;
 mod tlp;
 
 pub use alert::{Alert, AlertEvent, AlertId, ContentHash, EvidenceLine, RawText, Scope};
+pub use case_act::{
+    CaseAct, CaseStep, LossFigure, Milestone, MilestoneKind, Outcome, OutcomeKind, Pap, Party,
+    PartyRole, Task,
+};
 pub use decision::{
     Author, Decision, KnownBan, Measure, Origin, Refusal, RefusalReason, Release, ReleaseReason,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
+pub use exhibit_act::{
+    Acquisition, ClockTruth, Derivation, ExhibitAct, Redaction, SourceSpan, ToolUsed, Wish,
+};
 pub use fleet_act::FleetAct;
+pub use handover_act::HandoverAct;
 pub use harmless::harmless;
 pub use host::HostFacts;
 pub use meta::Meta;

@@ -42,8 +42,11 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
                 ])?;
         }
         Entry::Release(r) => release(db, r)?,
-        Entry::Command(_)
+        Entry::Case(_)
+        | Entry::Command(_)
+        | Entry::Exhibit(_)
         | Entry::Fleet(_)
+        | Entry::Handover(_)
         | Entry::Notice(_)
         | Entry::Start(_)
         | Entry::Stop(_) => {}

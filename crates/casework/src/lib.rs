@@ -1,0 +1,18 @@
+//! Cases: what is known of one, its exhibits and their custody, its clocks, its referrals, and the
+//! pack that goes to court.
+//!
+//! Pure: no clock, no files, no network, no randomness. What happened comes in as ledger entries;
+//! what is to be recorded, written or shown goes out as values. The bytes of exhibits are never
+//! here, only what is known of them.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod case;
+mod dossier;
+
+pub use case::{Case, CaseError, Closing, Forbearance, Note, Referral, Step, Taken};
+pub use dossier::{CustodyStep, Dossier, ExhibitRecord, Indexed};
