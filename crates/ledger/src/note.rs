@@ -73,6 +73,13 @@ impl VerifyingKey {
         self.id
     }
 
+    /// The text of a signed note that this key signed.
+    pub fn open_note<'a>(&self, note: &'a str) -> Result<&'a str, LedgerError> {
+        let note = Note::parse(note.as_bytes())?;
+        note.verify(self)?;
+        Ok(note.text)
+    }
+
     /// Whether `signature` is by this key over exactly `text`.
     pub fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
         signature.len() == SIGNATURE_BYTES
@@ -147,8 +154,8 @@ impl SigningKey {
         &self.public
     }
 
-    /// `text`, which must end in a line end, with its signature below.
-    pub(crate) fn sign_note(&self, text: &str) -> String {
+    /// `text`, which must end in a line end, with its signature below: a C2SP signed note.
+    pub fn sign_note(&self, text: &str) -> String {
         let signature = self.pair.sign(text.as_bytes());
         let bytes = [self.public.id.0.as_slice(), signature.as_ref()].concat();
         format!(

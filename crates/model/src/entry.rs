@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alert, CaseAct, Decision, ExhibitAct, FleetAct, HandoverAct, Prefix, Refusal, Release,
-    Timestamp,
+    Alert, AuthorityAct, CaseAct, Decision, ExhibitAct, FleetAct, HandoverAct, Prefix, Refusal,
+    Release, Timestamp,
 };
 
 /// One thing that happened.
@@ -12,6 +12,7 @@ use crate::{
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
     Alert(Alert),
+    Authority(AuthorityAct),
     Case(CaseAct),
     Command(Command),
     Decision(Decision),
@@ -31,6 +32,7 @@ impl Entry {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Alert(_) => "alert",
+            Self::Authority(_) => "authority",
             Self::Case(_) => "case",
             Self::Command(_) => "command",
             Self::Decision(_) => "decision",
@@ -50,6 +52,7 @@ impl Entry {
     pub const fn at(&self) -> Timestamp {
         match self {
             Self::Alert(a) => a.last,
+            Self::Authority(a) => a.at(),
             Self::Case(c) => c.at,
             Self::Command(c) => c.at,
             Self::Decision(d) => d.from,
@@ -78,7 +81,8 @@ impl Entry {
                 Some(prefix) => format!("refusal:{prefix}:{id}"),
                 None => format!("refusal:{id}"),
             }),
-            Self::Case(_)
+            Self::Authority(_)
+            | Self::Case(_)
             | Self::Command(_)
             | Self::Exhibit(_)
             | Self::Fleet(_)

@@ -14,6 +14,9 @@ pub enum HandoverAct {
         handover: String,
         case: String,
         referral: String,
+        /// The organisation that offers it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        from: String,
         /// The organisation that is to receive it.
         to: String,
         by: String,
@@ -83,6 +86,20 @@ impl HandoverAct {
             | Self::MoreAsked { at, .. }
             | Self::Answered { at, .. }
             | Self::OutcomeReported { at, .. } => *at,
+        }
+    }
+
+    /// The hand-over's number. On a hub's ledger the offering organisation stands before it:
+    /// `acme/HO-2026-0001`.
+    pub fn handover(&self) -> &str {
+        match self {
+            Self::Offered { handover, .. }
+            | Self::Received { handover, .. }
+            | Self::Declined { handover, .. }
+            | Self::Looked { handover, .. }
+            | Self::MoreAsked { handover, .. }
+            | Self::Answered { handover, .. }
+            | Self::OutcomeReported { handover, .. } => handover,
         }
     }
 }

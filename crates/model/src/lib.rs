@@ -10,6 +10,7 @@
 )]
 
 mod alert;
+mod authority_act;
 mod case_act;
 mod decision;
 mod diagnostic;
@@ -32,6 +33,7 @@ mod time;
 mod tlp;
 
 pub use alert::{Alert, AlertEvent, AlertId, ContentHash, EvidenceLine, RawText, Scope};
+pub use authority_act::{AuthorityAct, OrderStep, OrderTaken};
 pub use case_act::{
     CaseAct, CaseStep, LossFigure, Milestone, MilestoneKind, Outcome, OutcomeKind, Pap, Party,
     PartyRole, Task,

@@ -42,7 +42,8 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
                 ])?;
         }
         Entry::Release(r) => release(db, r)?,
-        Entry::Case(_)
+        Entry::Authority(_)
+        | Entry::Case(_)
         | Entry::Command(_)
         | Entry::Exhibit(_)
         | Entry::Fleet(_)

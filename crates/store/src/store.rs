@@ -201,6 +201,12 @@ impl Store {
         self.key.public().to_string()
     }
 
+    /// `text`, which must end in a line end, as a note signed with the log's key. What is signed
+    /// must not read as a checkpoint: its second line is no number.
+    pub fn sign_note(&self, text: &str) -> String {
+        self.key.sign_note(text)
+    }
+
     /// Makes every projection anew from the entries.
     pub fn rebuild(&mut self, progress: Progress<'_>) -> Result<(), StoreError> {
         if self.writer.is_none() {
