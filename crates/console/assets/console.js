@@ -23,15 +23,20 @@
     return template.content.firstElementChild;
   };
 
-  // Rows keep their place, their open lines and the focus unless they really changed.
+  // What the keyboard can stand on, in the order of the row.
+  const stops = (row) => [...row.querySelectorAll("a, summary, button")];
+
+  // Rows keep their place, their open lines and the focus, also when they changed.
   const putList = (list, { keys, rows }) => {
     const known = new Map();
     for (const row of list.children) known.set(row.dataset.key, row);
     const wanted = new Set(keys);
     for (const [key, row] of known) if (!wanted.has(key)) row.remove();
     let before = list.firstElementChild;
+    let back = null;
     for (const key of keys) {
       const old = known.get(key);
+      const stop = old ? stops(old).indexOf(document.activeElement) : -1;
       let row = old;
       if (rows[key] !== undefined) {
         row = parse(rows[key]);
@@ -41,6 +46,7 @@
         if (!old) row.classList.add("fresh");
       }
       if (!row) continue;
+      if (stop >= 0) back = stops(row)[stop] || stops(row)[0];
       if (old && old !== row) {
         if (before === old) before = row;
         old.replaceWith(row);
@@ -48,6 +54,7 @@
       if (row === before) before = before.nextElementSibling;
       else list.insertBefore(row, before);
     }
+    if (back && back !== document.activeElement) back.focus({ preventScroll: true });
   };
 
   const putRegions = (regions) => {
