@@ -13,6 +13,7 @@
 
 mod case;
 mod dossier;
+pub mod jurisdiction;
 
 pub use case::{Case, CaseError, Closing, Forbearance, Note, Referral, Step, Taken};
 pub use dossier::{CustodyStep, Dossier, ExhibitRecord, Indexed};
