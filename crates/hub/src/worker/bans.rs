@@ -8,7 +8,7 @@ use fleet::{
 };
 use model::{FleetAct, Prefix, Tlp};
 use sha2::{Digest as _, Sha256};
-use trust::{Evidence, Verdict};
+use trust::{Class, Evidence, Verdict};
 
 use super::{
     Fail, Outcome, Turn, Worker,
@@ -290,10 +290,14 @@ impl Worker {
         {
             return Err(format!("{own} is this hub's own address"));
         }
-        match gate::never(prefix) {
-            Some(why) => Err(why.to_owned()),
-            None => Ok(()),
+        if let Some(why) = gate::never(prefix) {
+            return Err(why.to_owned());
         }
+        let listing = self.classes.of(prefix);
+        if listing.class == Class::Never {
+            return Err(format!("it holds addresses of {}", listing.list));
+        }
+        Ok(())
     }
 
     fn affordable(

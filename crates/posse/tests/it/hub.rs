@@ -246,8 +246,18 @@ fn bans_keys_and_generation_survive_a_killed_hub() {
     assert!(said.contains("ledger entry"), "{said}");
     hub.said(&["ban", "203.0.113.10"]);
     hub.said(&["unban", "203.0.113.10"]);
-    let refused = hub.ask(&["ban", "127.0.0.1"]);
-    assert!(!refused.status.success());
+    for (harmful, why) in [
+        ("127.0.0.1", "own address"),
+        ("8.8.8.8", "public resolvers"),
+        ("8.8.8.0/24", "public resolvers"),
+    ] {
+        let refused = hub.ask(&["ban", harmful]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            !refused.status.success() && said.contains(why),
+            "{harmful}: {said}"
+        );
+    }
     wait_until("the status knows", || {
         hub.status()["hub"]["communities"][0]["bans"] == 1
     });
