@@ -43,7 +43,7 @@ pub use ban::{Ban, BanId, Change, Changes, EndCause, Point};
 pub use caller::{Caller, KeyKind, Means, Role};
 pub use core::{Core, Hub};
 pub use error::{HubError, LoginError, OrderError};
-pub use member::{Invite, RefusedBan, Wish};
+pub use member::{Invite, RefusedBan, RulesChange, Wish};
 pub use metrics::serve_metrics;
 pub use names::{CommunityId, Generation, HubTime, NameError, OrgId};
 pub use order::{

@@ -35,6 +35,8 @@ pub const ALLOWLISTS_MAX: usize = 1_000;
 pub const ALLOWLIST_ITEMS_MAX: usize = 100_000;
 /// Communities of one hub.
 pub const COMMUNITIES_MAX: usize = 256;
+/// Networks that one community never bans.
+pub const NEVER_MAX: usize = 10_000;
 /// Members of all organisations.
 pub const MEMBERS_MAX: usize = 100_000;
 /// Invitations that are not over yet, used or not.

@@ -5,6 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use fleet::{CommunityId, Generation, OrgId, PublicKey, Role};
+use model::{Prefix, Tlp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     fanout::Reader,
@@ -106,4 +108,21 @@ pub enum Wish {
         community: CommunityId,
         reports: u32,
     },
+    /// Changes what a community takes; nothing named: says what it takes.
+    Rule {
+        community: CommunityId,
+        change: RulesChange,
+    },
+}
+
+/// What to change of a community's rules; what is `None` or empty stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RulesChange {
+    pub tlp_ceiling: Option<Tlp>,
+    pub widest_ipv4: Option<u8>,
+    pub widest_ipv6: Option<u8>,
+    pub bans_per_hour: Option<u32>,
+    pub never: Vec<Prefix>,
+    pub not_never: Vec<Prefix>,
 }

@@ -51,7 +51,7 @@ pub(crate) struct Organisation {
     pub(crate) seed: Hash<32>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Community {
     pub id: CommunityId,
     pub members: BTreeSet<OrgId>,

@@ -178,6 +178,8 @@ pub(crate) enum HubCommand {
     /// Answer for an organisation that nobody knows yet, as if it had been right so many times:
     /// the first members of a community have nobody to confirm them.
     Vouch(VouchArgs),
+    /// What a community takes: show it, or change it.
+    Rules(CommunityRulesArgs),
 }
 
 #[derive(Args, Debug)]
@@ -341,6 +343,49 @@ impl MembershipArgs {
         HubOrder::Expel {
             organisation: self.org.clone(),
             community: self.community.clone(),
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CommunityRulesArgs {
+    /// The community.
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) community: hub::CommunityId,
+    /// The strictest label that belongs here: clear, green, amber, amber+strict, red.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) tlp: Option<model::Tlp>,
+    /// The widest IPv4 network that a member may ban, as a prefix length.
+    #[arg(long, value_name = "BITS")]
+    pub(crate) widest_ipv4: Option<u8>,
+    /// The widest IPv6 network that a member may ban, as a prefix length.
+    #[arg(long, value_name = "BITS")]
+    pub(crate) widest_ipv6: Option<u8>,
+    /// Bans that one organisation may issue in an hour.
+    #[arg(long, value_name = "N")]
+    pub(crate) bans_per_hour: Option<u32>,
+    /// A network that nobody bans here; may be given again.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) never: Vec<Prefix>,
+    /// Take a network off that list; may be given again.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) not_never: Vec<Prefix>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+impl CommunityRulesArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::Rule {
+            community: self.community.clone(),
+            change: hub::RulesChange {
+                tlp_ceiling: self.tlp,
+                widest_ipv4: self.widest_ipv4,
+                widest_ipv6: self.widest_ipv6,
+                bans_per_hour: self.bans_per_hour,
+                never: self.never.clone(),
+                not_never: self.not_never.clone(),
+            },
         }
     }
 }

@@ -390,7 +390,10 @@ impl Worker {
             .enumerate()
             .filter_map(|(place, op)| match op {
                 Op::Ban(ban) => {
-                    let why = self.lawful(community, by, ban.prefix).err()?;
+                    let why = match self.lawful(community, by, ban.prefix) {
+                        Err(why) => why,
+                        Ok(()) => self.too_strict(community, ban.tlp)?,
+                    };
                     Some(RefusedBan {
                         op: place,
                         prefix: ban.prefix,

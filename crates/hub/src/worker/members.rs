@@ -132,6 +132,7 @@ impl Worker {
                 self.db.set_court(&community, &circle.court)?;
                 format!("{organisation} is vouched for in {community}: {reports} reports")
             }
+            Wish::Rule { community, change } => self.rule(&community, change)?,
         };
         let by = by.name.to_string();
         turn.act(FleetAct::Changed {

@@ -10,6 +10,7 @@ mod bans;
 pub(crate) mod circle;
 mod keys;
 mod members;
+mod rules;
 mod streams;
 
 use std::{

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use hub::{Caller, CommunityId, Core, Invite, KeyKind, NewKey, OrderError, OrgId, Wish};
+use hub::{
+    Caller, CommunityId, Core, Invite, KeyKind, NewKey, OrderError, OrgId, RulesChange, Wish,
+};
 use model::{format_duration, harmless};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,6 +46,10 @@ pub(crate) enum HubOrder {
         organisation: OrgId,
         community: CommunityId,
         reports: u32,
+    },
+    Rule {
+        community: CommunityId,
+        change: RulesChange,
     },
     AddKey {
         name: String,
@@ -142,6 +148,9 @@ pub(super) async fn carry_out(
             )
             .await?,
         ),
+        HubOrder::Rule { community, change } => {
+            text(core.wish(by, Wish::Rule { community, change }).await?)
+        }
         HubOrder::AddKey {
             name,
             kind,

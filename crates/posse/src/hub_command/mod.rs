@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         Some(HubCommand::Admit(change)) => order(&change.state, &change.admit(), out),
         Some(HubCommand::Expel(change)) => order(&change.state, &change.expel(), out),
         Some(HubCommand::Vouch(vouch)) => order(&vouch.state, &vouch.order(), out),
+        Some(HubCommand::Rules(rules)) => order(&rules.state, &rules.order(), out),
         None => serve(arguments, out),
     }
 }

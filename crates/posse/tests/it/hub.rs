@@ -181,7 +181,7 @@ impl Member {
         }
     }
 
-    fn open(&self, request: &str) -> impl std::io::Read {
+    fn open(&self, request: impl AsRef<[u8]>) -> impl std::io::Read {
         use std::io::Write as _;
         let name = "hub.example.org".try_into().unwrap();
         let tls = rustls::ClientConnection::new(Arc::clone(&self.config), name).unwrap();
@@ -189,22 +189,28 @@ impl Member {
         tcp.set_read_timeout(Some(std::time::Duration::from_secs(20)))
             .unwrap();
         let mut stream = rustls::StreamOwned::new(tls, tcp);
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(request.as_ref()).unwrap();
         stream
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        use std::io::Read as _;
         let body = if body.is_null() {
             String::new()
         } else {
             body.to_string()
         };
-        let request = format!(
+        self.send(method, path, body.as_bytes())
+    }
+
+    fn send(&self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+        use std::io::Read as _;
+        let mut request = format!(
             "{method} {path} HTTP/1.1\r\nhost: hub.example.org\r\nconnection: close\r\n\
-             content-length: {}\r\n\r\n{body}",
+             content-length: {}\r\n\r\n",
             body.len()
-        );
+        )
+        .into_bytes();
+        request.extend(body);
         let mut text = Vec::new();
         // A connection that ends without the close_notify of TLS is no matter here.
         self.open(&request).read_to_end(&mut text).ok();
@@ -383,4 +389,109 @@ fn a_witness_may_neither_read_nor_state() {
             "{method} {path}"
         );
     }
+}
+
+/// A signed ban, as a member sends it.
+fn signed_ban(community: &str, seed: u8, sequence: u64, prefix: &str, tlp: model::Tlp) -> Vec<u8> {
+    let key = fleet::SigningKey::from_seed(&[seed; 32]).unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let ban = fleet::Ban {
+        prefix: prefix.parse().unwrap(),
+        lasts: 600,
+        kind: "ssh-bf".into(),
+        reason: "test".into(),
+        tlp,
+        provenance: [1; 16],
+    };
+    let statement = fleet::Statement {
+        community: community.parse().unwrap(),
+        key: key.id(),
+        sequence,
+        at: fleet::HubTime(now.try_into().unwrap()),
+        ops: vec![fleet::Op::Ban(ban)],
+    };
+    fleet::SignedStatement::sign(statement, &key)
+        .unwrap()
+        .encode()
+        .to_vec()
+}
+
+#[test]
+fn each_community_has_its_own_members_rules_and_labels() {
+    use model::Tlp::{Amber, Clear, Green};
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(&dir.path().join("hub"));
+    let mut members = Vec::new();
+    for (seed, community) in [(1, "east"), (2, "west")] {
+        let org = format!("{community}-org");
+        let extra = ["--org", &org, "--community", community];
+        let said = hub.said(&[&["hub", "invite", "--role", "guard"], &extra[..]].concat());
+        let key = new_key();
+        let request = join_request(said.trim(), "web-1", &key, seed);
+        let (status, made) = Member::stranger(hub.port).call("POST", "/fleet/v1/join", &request);
+        assert_eq!(status, 200, "{made}");
+        let certificate = made["certificate"].as_str().unwrap();
+        members.push(Member::with(certificate, &key, hub.port));
+    }
+    let [east, west] = &members[..] else { panic!() };
+    let state = |who: &Member, to: &str, bytes: &[u8]| {
+        who.send("POST", &format!("/fleet/v1/{to}/statements"), bytes)
+    };
+    // Nobody states, or listens, where it is no member.
+    let stray = signed_ban("east", 2, 1, "203.0.113.9", Green);
+    assert_eq!(state(west, "east", &stray).0, 403);
+    let path = "/fleet/v1/east/stream?from=0&roster=0";
+    assert_eq!(west.call("GET", path, &Value::Null).0, 403);
+    let told = hub.said(&["hub", "rules", "--community", "east", "--tlp", "green"]);
+    assert!(told.contains("up to TLP:green"), "{told}");
+    let (status, fault) = state(
+        east,
+        "east",
+        &signed_ban("east", 1, 1, "203.0.113.9", Amber),
+    );
+    assert_eq!((status, &fault["code"]), (422, &json!("ops_refused")));
+    assert!(fault.to_string().contains("ceiling of east"), "{fault}");
+    let (status, _) = state(
+        west,
+        "west",
+        &signed_ban("west", 2, 2, "203.0.113.9", Amber),
+    );
+    assert_eq!(status, 200, "the other community kept its ceiling");
+    // A rule of one community is none of the other.
+    hub.said(&[
+        "hub",
+        "rules",
+        "--community",
+        "east",
+        "--never",
+        "198.51.100.0/24",
+    ]);
+    let (status, fault) = state(
+        east,
+        "east",
+        &signed_ban("east", 1, 2, "198.51.100.7", Clear),
+    );
+    assert_eq!(status, 422);
+    assert!(
+        fault.to_string().contains("never banned in east"),
+        "{fault}"
+    );
+    let (status, _) = state(
+        west,
+        "west",
+        &signed_ban("west", 2, 3, "198.51.100.7", Clear),
+    );
+    assert_eq!(status, 200);
+    let ledger = hub.said(&["ledger", "show", "--limit", "100"]);
+    assert!(ledger.contains("east: up to TLP:green"), "{ledger}");
+    assert!(
+        !hub.ask(&["hub", "rules", "--community", "south"])
+            .status
+            .success()
+    );
+    assert!(
+        !hub.ask(&["hub", "rules", "--widest-ipv4", "3"])
+            .status
+            .success()
+    );
 }
