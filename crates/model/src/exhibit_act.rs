@@ -42,6 +42,9 @@ pub enum ExhibitAct {
         exhibit: String,
         wish: Wish,
         by: String,
+        /// The account that the system knew the person by, as `uid 1000 (ada)`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        account: String,
         reason: String,
     },
     /// Another person agrees: from here on it is done.
@@ -51,6 +54,8 @@ pub enum ExhibitAct {
         exhibit: String,
         wish: Wish,
         by: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        account: String,
     },
     /// A person withdrew a request or refused it.
     Declined {
@@ -132,6 +137,9 @@ pub struct Acquisition {
     pub alert: Option<AlertId>,
     /// Which key seals it at rest; never the key.
     pub sealed_with: String,
+    /// What a reader must know of the bytes: how complete they are, what they belong to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// An exhibit made from another one, which stays as it is.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Prefix, parse_duration};
 
-use crate::{config::IMPORTED_RULES, hub_command::HubOrder};
+use crate::{case_command::CaseCommand, config::IMPORTED_RULES, hub_command::HubOrder};
 
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
 #[derive(Debug, Parser)]
@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// The tamper-evident record: verify, export, rebuild.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Cases: what belongs together, who is hurt, what was done, what came of it.
+    #[command(subcommand)]
+    Case(CaseCommand),
     /// Detection content: list it, check it, test it.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -896,6 +899,7 @@ impl Command {
             }
             Self::Alerts(arguments) => arguments.state_of_owner(),
             Self::Ledger(command) => command.state_of_owner(),
+            Self::Case(command) => command.state_of_owner(),
             _ => None,
         }
     }

@@ -23,14 +23,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use model::{AlertId, Entry, Prefix, RefusalReason};
+use model::{AlertId, Entry, Happening, Prefix, RefusalReason};
 use serde::{Deserialize, Serialize};
 use store::Recorder;
 use uplink::Uplink;
 
 use crate::{board::Board, feed::Feed, hub_command::HubOrder, watch};
 
-pub(crate) const REQUEST_BYTES_MAX: u64 = 64 << 10;
+/// Room for the entries of [`Request::Record`]; everything else is far smaller.
+pub(crate) const REQUEST_BYTES_MAX: u64 = 8 << 20;
 const CONNECTIONS_MAX: usize = 16;
 /// Of them at most so many may stay to watch, so that there is always room for an order.
 const WATCHERS_MAX: usize = 8;
@@ -51,6 +52,11 @@ pub(crate) enum Request {
         by: String,
     },
     Digest,
+    /// Puts entries on the ledger: what people do with cases, exhibits and hand-overs. Never what
+    /// only the guard itself may say.
+    Record {
+        entries: Vec<Entry>,
+    },
     /// What is known of an address from the hub.
     Explain {
         address: std::net::IpAddr,
@@ -88,6 +94,9 @@ pub(crate) struct Reply {
     /// Ledger index of the last entry this request led to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<u64>,
+    /// Ledger indices of the entries that were to be recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) indices: Vec<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<serde_json::Value>,
     /// Alerts acknowledged, or those that wait for it.
@@ -200,6 +209,14 @@ fn converse(stream: &UnixStream, desk: &Desk) -> Result<()> {
                 .collect(),
             ..Reply::default()
         },
+        Ok(Request::Record { entries }) => {
+            for entry in &entries {
+                if let Entry::Notice(notice) = entry {
+                    desk.feed.say(notice.at, Happening::Notice(notice.clone()));
+                }
+            }
+            record(&desk.recorder, entries)
+        }
         Ok(request) => pass_on(request, desk),
         Err(e) => Reply {
             error: Some(format!("not a request: {e}")),
@@ -211,6 +228,41 @@ fn converse(stream: &UnixStream, desk: &Desk) -> Result<()> {
     let mut out = stream;
     out.write_all(&text)?;
     Ok(())
+}
+
+/// Waits until the entries are durable.
+pub(crate) fn record(recorder: &Recorder, entries: Vec<Entry>) -> Reply {
+    let stranger = entries.iter().find(|entry| !may_be_told(entry));
+    if let Some(stranger) = stranger {
+        let why = format!("nobody may tell a {} to the ledger", stranger.kind());
+        return Reply {
+            error: Some(why),
+            ..Reply::default()
+        };
+    }
+    match recorder.record_and_wait(entries) {
+        Ok(appended) => Reply {
+            index: appended.last().map(|a| a.index),
+            indices: appended.iter().map(|a| a.index).collect(),
+            ..Reply::default()
+        },
+        Err(e) => Reply {
+            error: Some(e.to_string()),
+            ..Reply::default()
+        },
+    }
+}
+
+const fn may_be_told(entry: &Entry) -> bool {
+    matches!(
+        entry,
+        Entry::Authority(_)
+            | Entry::Case(_)
+            | Entry::Command(_)
+            | Entry::Exhibit(_)
+            | Entry::Handover(_)
+            | Entry::Notice(_)
+    )
 }
 
 fn let_watch(stream: &UnixStream, desk: &Desk) -> Result<()> {

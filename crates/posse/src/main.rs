@@ -4,6 +4,7 @@
 mod alert_command;
 mod board;
 mod budget;
+mod case_command;
 mod cli;
 mod clock;
 mod config;
@@ -26,6 +27,7 @@ mod ledger_command;
 mod manual;
 mod operator;
 mod order;
+mod record;
 mod replay;
 mod rules_command;
 mod rules_lint;
@@ -85,6 +87,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Watch(arguments) => watch::run(arguments, out),
         Command::Doctor(arguments) => doctor::run(arguments, out),
         Command::Ledger(command) => ledger_command::run(command, out),
+        Command::Case(command) => case_command::run(command, out),
         Command::Rules(command) => rules_command::run(command, out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "posse", out);

@@ -178,6 +178,7 @@ fn carry_out(
         | Request::Digest
         | Request::Explain { .. }
         | Request::Hub { .. }
+        | Request::Record { .. }
         | Request::Status
         | Request::Unacknowledged
         | Request::Watch => bail!("no guard is running"),

@@ -68,16 +68,17 @@ pub(crate) fn first_since(db: &Connection, size: u64, since: Timestamp) -> Resul
 }
 
 /// Runs of entries before `end` that have their payload and need it no more. What must stay
-/// between two of them (a decision in force, an announcement) parts them.
+/// between two of them (a decision in force, an announcement, what a case is made of) parts them.
 pub(crate) fn erasable(
     db: &Connection,
     end: u64,
     now: Timestamp,
 ) -> Result<Vec<Range<u64>>, StoreError> {
-    let in_force: BTreeSet<i64> = db
+    let mut needed: BTreeSet<i64> = db
         .prepare_cached("SELECT idx FROM ban WHERE until > ?1 AND idx < ?2")?
         .query_map(params![now.nanos(), sql(end)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
+    needed.extend(crate::evidence::kept(db)?);
     // Only notices can be announcements.
     let mut statement = db.prepare_cached(
         "SELECT idx, CASE WHEN instr(leaf, ?2) THEN payload END FROM entry
@@ -90,7 +91,7 @@ pub(crate) fn erasable(
         let index: i64 = row.get(0)?;
         let payload: Option<Vec<u8>> = row.get(1)?;
         let entry = payload.and_then(|p| serde_json::from_slice::<Entry>(&p).ok());
-        if in_force.contains(&index) || entry.as_ref().and_then(announced).is_some() {
+        if needed.contains(&index) || entry.as_ref().and_then(announced).is_some() {
             continue;
         }
         let index = unsigned(index);

@@ -16,6 +16,7 @@ mod convert;
 mod dir;
 mod erasure;
 mod error;
+mod evidence;
 mod export;
 mod intake;
 mod projection;

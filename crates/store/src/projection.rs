@@ -1,7 +1,9 @@
 //! From entries to tables. A table holds nothing that its entries do not say, so that it can be
 //! thrown away; whatever is added here must hold when entries come again in the same order.
 
-use model::{Author, Decision, Entry, KnownBan, Release};
+use model::{
+    AlertId, Author, CaseAct, CaseStep, Decision, Entry, ExhibitAct, HandoverAct, KnownBan, Release,
+};
 use rusqlite::{Connection, params};
 
 use crate::{
@@ -41,13 +43,13 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
                     r.prefix.map(|p| p.to_string())
                 ])?;
         }
-        Entry::Release(r) => release(db, r)?,
+        Entry::Release(r) => release(db, index, r)?,
+        Entry::Case(c) => case(db, index, c)?,
+        Entry::Exhibit(e) => exhibit(db, index, e)?,
+        Entry::Handover(h) => handover(db, index, h)?,
         Entry::Authority(_)
-        | Entry::Case(_)
         | Entry::Command(_)
-        | Entry::Exhibit(_)
         | Entry::Fleet(_)
-        | Entry::Handover(_)
         | Entry::Notice(_)
         | Entry::Start(_)
         | Entry::Stop(_) => {}
@@ -80,9 +82,54 @@ fn decision(db: &Connection, index: u64, d: &Decision) -> Result<(), StoreError>
     Ok(())
 }
 
-fn release(db: &Connection, r: &Release) -> Result<(), StoreError> {
+fn release(db: &Connection, index: u64, r: &Release) -> Result<(), StoreError> {
     db.prepare_cached("DELETE FROM ban WHERE prefix = ?1")?
         .execute([key(r.prefix)])?;
+    db.prepare_cached("INSERT INTO release (idx, prefix) VALUES (?1, ?2)")?
+        .execute(params![sql(index), key(r.prefix)])?;
+    Ok(())
+}
+
+fn case(db: &Connection, index: u64, act: &CaseAct) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT INTO case_act (idx, case_no) VALUES (?1, ?2)")?
+        .execute(params![sql(index), act.case])?;
+    let each = |text: &str, alerts: &[AlertId]| -> Result<(), StoreError> {
+        let mut statement = db.prepare_cached(text)?;
+        for alert in alerts {
+            statement.execute(params![act.case, alert.bytes()])?;
+        }
+        Ok(())
+    };
+    match &act.step {
+        CaseStep::AlertsAdded { alerts, .. } => each(
+            "INSERT OR IGNORE INTO case_alert (case_no, alert) VALUES (?1, ?2)",
+            alerts,
+        ),
+        CaseStep::AlertsTaken { alerts, .. } => each(
+            "DELETE FROM case_alert WHERE case_no = ?1 AND alert = ?2",
+            alerts,
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn exhibit(db: &Connection, index: u64, act: &ExhibitAct) -> Result<(), StoreError> {
+    let case = match act {
+        ExhibitAct::Acquired(acquisition) => acquisition.case.as_deref(),
+        _ => None,
+    };
+    db.prepare_cached("INSERT INTO exhibit_act (idx, exhibit, case_no) VALUES (?1, ?2, ?3)")?
+        .execute(params![sql(index), act.exhibit(), case])?;
+    Ok(())
+}
+
+fn handover(db: &Connection, index: u64, act: &HandoverAct) -> Result<(), StoreError> {
+    let case = match act {
+        HandoverAct::Offered { case, .. } => Some(case.as_str()),
+        _ => None,
+    };
+    db.prepare_cached("INSERT INTO handover_act (idx, handover, case_no) VALUES (?1, ?2, ?3)")?
+        .execute(params![sql(index), act.handover(), case])?;
     Ok(())
 }
 

@@ -397,7 +397,7 @@ fn known_ban(row: &Row<'_>) -> Result<KnownBan, StoreError> {
 }
 
 /// Runs a query for (index, payload) and makes something of each.
-fn payloads<T>(
+pub(crate) fn payloads<T>(
     db: &Connection,
     text: &str,
     values: &[Value],

@@ -4,21 +4,27 @@ use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_ledger.sql"),
     include_str!("../migrations/0002_projections.sql"),
     include_str!("../migrations/0003_bans.sql"),
+    include_str!("../migrations/0004_evidence.sql"),
 ];
 
 /// The tables that `projection` fills, each with the columns that order it.
-pub(crate) const PROJECTIONS: [(&str, &str); 7] = [
+pub(crate) const PROJECTIONS: [(&str, &str); 12] = [
     ("alert", "idx"),
     ("ban", "prefix"),
+    ("case_act", "idx"),
+    ("case_alert", "case_no, alert"),
     ("entry_key", "key"),
+    ("exhibit_act", "idx"),
+    ("handover_act", "idx"),
     ("kind_count", "kind"),
     ("loss", "idx"),
     ("offender", "prefix"),
     ("refusal", "idx"),
+    ("release", "idx"),
 ];
 
 pub(crate) fn version(db: &Connection) -> Result<u32, StoreError> {
@@ -95,7 +101,7 @@ mod tests {
     #[test]
     fn migrations_run_once_and_newer_databases_are_refused() {
         let mut db = scratch().unwrap();
-        assert_eq!(version(&db).unwrap(), 3);
+        assert_eq!(version(&db).unwrap(), 4);
         let tx = db.transaction().unwrap();
         assert_eq!(migrate(&tx).unwrap(), Migrated::Current);
         tx.commit().unwrap();
@@ -105,7 +111,7 @@ mod tests {
             migrate(&tx),
             Err(StoreError::SchemaTooNew {
                 found: 99,
-                known: 3
+                known: 4
             })
         ));
     }

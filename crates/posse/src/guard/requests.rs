@@ -25,9 +25,10 @@ impl Guard {
                 } => self.ban(prefix, Duration::from_secs(seconds), &reason, &by, now),
                 Request::Unban { prefix, by } => self.unban(prefix, &by, now),
                 // The connection's own business; see `control`.
-                Request::Explain { .. } | Request::Hub { .. } | Request::Watch => {
-                    (Reply::default(), Vec::new())
-                }
+                Request::Explain { .. }
+                | Request::Hub { .. }
+                | Request::Record { .. }
+                | Request::Watch => (Reply::default(), Vec::new()),
                 Request::Acknowledge { id, by } => self.acknowledge(id, by, now),
                 Request::Digest => (self.digest(), Vec::new()),
                 Request::Unacknowledged => (self.unacknowledged(), Vec::new()),

@@ -16,7 +16,7 @@ use store::Recorder;
 use tokio::runtime::Handle;
 
 use super::desk;
-use crate::control::{PATIENCE, REQUEST_BYTES_MAX, Reply, Request, listen};
+use crate::control::{PATIENCE, REQUEST_BYTES_MAX, Reply, Request, listen, record};
 
 struct Desk {
     core: Core,
@@ -101,6 +101,7 @@ impl Desk {
                     Err(e) => failed(&e.to_string()),
                 }
             }
+            Request::Record { entries } => record(&self.recorder, entries),
             Request::Acknowledge { .. }
             | Request::Digest
             | Request::Unacknowledged

@@ -1,0 +1,17 @@
+//! Evidence on disk: the vault of exhibits, and cases gathered from the ledger.
+//!
+//! Stands beside the data's way. Bytes come in from files and alerts, are hashed and sealed as
+//! they come, and become an exhibit when the ledger has its acquisition; they leave only after
+//! the ledger has the look. What may be done with an exhibit is `casework`'s to say; here is only
+//! IO. It keeps no table of its own: what it knows of an exhibit are the ledger's entries.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod dossier;
+mod error;
+
+pub use dossier::{dossier, exhibit, read_case};
+pub use error::EvidenceError;
