@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::{EMPTY_ROOT, Hash, LedgerError, SigningKey, VerifyingKey, note::Note, text};
 
-/// What a checkpoint says; only [`Checkpoint::open`] makes one from bytes, so its signature was
-/// checked.
+/// What a checkpoint says; its signature was checked, unless it came from
+/// [`Checkpoint::unverified`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     pub origin: String,
@@ -28,19 +28,48 @@ impl Checkpoint {
         key.sign_note(&text)
     }
 
+    /// The same by two keys of one name, while the log goes over from one to the other.
+    pub fn sign_by_both(size: u64, root: &Hash, key: &SigningKey, other: &SigningKey) -> String {
+        let note = Self::sign(size, root, key);
+        // The signature covers the text up to the blank line.
+        let text_len = note.rfind("\n\n").map_or(0, |at| at + 1);
+        let line = other.sign_line(note.get(..text_len).unwrap_or_default());
+        note + &line
+    }
+
     /// Takes a note apart and checks the log's signature on it.
     pub fn open(note: &[u8], key: &VerifyingKey) -> Result<Self, LedgerError> {
+        Self::open_any(note, std::slice::from_ref(key))
+    }
+
+    /// The same for a log with several keys: one must have signed, and none of them badly.
+    pub fn open_any(note: &[u8], keys: &[VerifyingKey]) -> Result<Self, LedgerError> {
         let note = Note::parse(note)?;
+        Self::open_note(&note, keys)
+    }
+
+    pub(crate) fn open_note(note: &Note<'_>, keys: &[VerifyingKey]) -> Result<Self, LedgerError> {
         let checkpoint = Self::parse_text(note.text)?;
         // tlog-checkpoint: the origin is the name of the log's key.
-        if checkpoint.origin != key.name() {
+        let own: Vec<VerifyingKey> = keys
+            .iter()
+            .filter(|key| key.name() == checkpoint.origin)
+            .cloned()
+            .collect();
+        if own.is_empty() {
+            let wanted = keys.first().map_or("no log at all", |key| key.name());
             return Err(LedgerError::Origin {
                 found: checkpoint.origin,
-                wanted: key.name().to_owned(),
+                wanted: wanted.to_owned(),
             });
         }
-        note.verify(key)?;
+        note.verify_any(&own)?;
         Ok(checkpoint)
+    }
+
+    /// What a note says of itself, its signatures not looked at.
+    pub fn unverified(note: &[u8]) -> Result<Self, LedgerError> {
+        Self::parse_text(Note::parse(note)?.text)
     }
 
     fn parse_text(text: &str) -> Result<Self, LedgerError> {

@@ -46,4 +46,8 @@ pub enum LedgerError {
     Leaf { why: &'static str },
     #[error("not a tile: {why}")]
     Tile { why: &'static str },
+    #[error("not an add-checkpoint request: {why}")]
+    Request { why: &'static str },
+    #[error("line {line} of the policy: {why}")]
+    Policy { line: usize, why: &'static str },
 }

@@ -1,4 +1,5 @@
-//! C2SP signed-note: a text, and signatures by named keys. Ed25519 only (signature type 0x01).
+//! C2SP signed-note: a text, and signatures by named keys. Ed25519 only: signature type 0x01 of
+//! logs here, 0x04 of witnesses in `cosignature`.
 
 use std::fmt;
 
@@ -12,9 +13,12 @@ pub(crate) const NOTE_BYTES_MAX: usize = 64 << 10;
 /// Signatures on a note; signed-note asks for at least 16.
 pub(crate) const NOTE_SIGNATURES_MAX: usize = 100;
 
-const TYPE_ED25519: u8 = 1;
+/// A log's signature on its checkpoints.
+pub(crate) const TYPE_ED25519: u8 = 1;
+/// A witness's timestamped signature on them.
+pub(crate) const TYPE_COSIGNATURE: u8 = 4;
 const PUBLIC_KEY_BYTES: usize = 32;
-const SIGNATURE_BYTES: usize = 64;
+pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// The first four bytes of a hash over a key's name, type and public bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,24 +42,31 @@ impl fmt::Display for KeyId {
 pub struct VerifyingKey {
     name: String,
     id: KeyId,
+    /// The signature type, part of the key's id.
+    kind: u8,
     key: [u8; PUBLIC_KEY_BYTES],
 }
 
 impl VerifyingKey {
-    fn new(name: &str, key: [u8; PUBLIC_KEY_BYTES]) -> Self {
-        let typed = [[TYPE_ED25519].as_slice(), &key].concat();
+    fn new(name: &str, kind: u8, key: [u8; PUBLIC_KEY_BYTES]) -> Self {
+        let typed = [[kind].as_slice(), &key].concat();
         Self {
             name: name.to_owned(),
             id: KeyId::new(name, &typed),
+            kind,
             key,
         }
     }
 
     /// Reads `name+hex8+base64`.
     pub fn parse(vkey: &str) -> Result<Self, LedgerError> {
+        Self::parse_kind(vkey, TYPE_ED25519)
+    }
+
+    pub(crate) fn parse_kind(vkey: &str, kind: u8) -> Result<Self, LedgerError> {
         let (name, id, typed) = split_key(vkey)?;
-        let key = typed_bytes(typed)?;
-        let parsed = Self::new(name, key);
+        let key = typed_bytes(typed, kind)?;
+        let parsed = Self::new(name, kind, key);
         if parsed.id.to_string() == id {
             Ok(parsed)
         } else {
@@ -76,8 +87,13 @@ impl VerifyingKey {
     /// The text of a signed note that this key signed.
     pub fn open_note<'a>(&self, note: &'a str) -> Result<&'a str, LedgerError> {
         let note = Note::parse(note.as_bytes())?;
-        note.verify(self)?;
+        note.verify_any(std::slice::from_ref(self))?;
         Ok(note.text)
+    }
+
+    /// The 32 bytes of Ed25519, whatever the name.
+    pub(crate) const fn public_bytes(&self) -> &[u8; PUBLIC_KEY_BYTES] {
+        &self.key
     }
 
     /// Whether `signature` is by this key over exactly `text`.
@@ -91,7 +107,7 @@ impl VerifyingKey {
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let typed = [[TYPE_ED25519].as_slice(), &self.key].concat();
+        let typed = [[self.kind].as_slice(), &self.key].concat();
         write!(f, "{}+{}+{}", self.name, self.id, STANDARD.encode(typed))
     }
 }
@@ -107,6 +123,10 @@ impl SigningKey {
     const FILE_PREFIX: &str = "PRIVATE+KEY+";
 
     pub fn from_seed(name: &str, seed: [u8; 32]) -> Result<Self, LedgerError> {
+        Self::of_kind(name, TYPE_ED25519, seed)
+    }
+
+    pub(crate) fn of_kind(name: &str, kind: u8, seed: [u8; 32]) -> Result<Self, LedgerError> {
         if !text::is_key_name(name) {
             return Err(LedgerError::KeyName);
         }
@@ -116,7 +136,7 @@ impl SigningKey {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| bad.clone())?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| bad)?;
         Ok(Self {
-            public: VerifyingKey::new(name, public),
+            public: VerifyingKey::new(name, kind, public),
             pair,
             seed,
         })
@@ -124,12 +144,16 @@ impl SigningKey {
 
     /// Reads what [`Self::to_secret_text`] wrote.
     pub fn parse(secret: &str) -> Result<Self, LedgerError> {
+        Self::parse_kind(secret, TYPE_ED25519)
+    }
+
+    pub(crate) fn parse_kind(secret: &str, kind: u8) -> Result<Self, LedgerError> {
         const WHY: LedgerError = LedgerError::Key {
             why: "it does not begin as a private key does",
         };
         let rest = secret.strip_prefix(Self::FILE_PREFIX).ok_or(WHY)?;
         let (name, id, typed) = split_key(rest)?;
-        let key = Self::from_seed(name, typed_bytes(typed)?)?;
+        let key = Self::of_kind(name, kind, typed_bytes(typed, kind)?)?;
         if key.public.id.to_string() == id {
             Ok(key)
         } else {
@@ -141,7 +165,7 @@ impl SigningKey {
 
     /// The secret, as it is kept in a file: `PRIVATE+KEY+name+hex8+base64`.
     pub fn to_secret_text(&self) -> String {
-        let typed = [[TYPE_ED25519].as_slice(), &self.seed].concat();
+        let typed = [[self.public.kind].as_slice(), &self.seed].concat();
         let (name, id) = (&self.public.name, self.public.id);
         format!(
             "{}{name}+{id}+{}",
@@ -156,13 +180,22 @@ impl SigningKey {
 
     /// `text`, which must end in a line end, with its signature below: a C2SP signed note.
     pub fn sign_note(&self, text: &str) -> String {
-        let signature = self.pair.sign(text.as_bytes());
-        let bytes = [self.public.id.0.as_slice(), signature.as_ref()].concat();
-        format!(
-            "{text}\n\u{2014} {} {}\n",
-            self.public.name,
-            STANDARD.encode(bytes)
-        )
+        format!("{text}\n{}", self.sign_line(text))
+    }
+
+    /// The signature over `text` alone, as a line.
+    pub(crate) fn sign_line(&self, text: &str) -> String {
+        self.line(self.sign_bytes(text.as_bytes()).as_ref())
+    }
+
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> impl AsRef<[u8]> + use<> {
+        self.pair.sign(message)
+    }
+
+    /// What follows the key's id on a signature line.
+    pub(crate) fn line(&self, signature: &[u8]) -> String {
+        let bytes = [self.public.id.0.as_slice(), signature].concat();
+        format!("\u{2014} {} {}\n", self.public.name, STANDARD.encode(bytes))
     }
 }
 
@@ -188,13 +221,17 @@ fn split_key(text: &str) -> Result<(&str, &str, &str), LedgerError> {
     }
 }
 
-fn typed_bytes(base64: &str) -> Result<[u8; 32], LedgerError> {
+fn typed_bytes(base64: &str, kind: u8) -> Result<[u8; 32], LedgerError> {
     match text::base64(base64)?.as_slice() {
-        [TYPE_ED25519, key @ ..] => key.try_into().map_err(|_| LedgerError::Key {
+        [found, key @ ..] if *found == kind => key.try_into().map_err(|_| LedgerError::Key {
             why: "it has a wrong length",
         }),
         _ => Err(LedgerError::Key {
-            why: "it is not of type Ed25519",
+            why: if kind == TYPE_COSIGNATURE {
+                "it is not a witness's (Ed25519 cosignature, type 0x04)"
+            } else {
+                "it is not of type Ed25519"
+            },
         }),
     }
 }
@@ -244,9 +281,14 @@ impl<'a> Note<'a> {
 
     /// Unknown keys are passed over; one bad signature by `key` spoils the note.
     pub(crate) fn verify(&self, key: &VerifyingKey) -> Result<(), LedgerError> {
+        self.verify_any(std::slice::from_ref(key))
+    }
+
+    /// The same for a log that has several keys: one of them must have signed, none badly.
+    pub(crate) fn verify_any(&self, keys: &[VerifyingKey]) -> Result<(), LedgerError> {
         let mut signed = false;
-        for (name, id, signature) in &self.signatures {
-            if (*name, *id) == (key.name(), key.id()) {
+        for key in keys {
+            for signature in self.by(key) {
                 if !key.verify(self.text.as_bytes(), signature) {
                     return Err(LedgerError::BadSignature {
                         name: key.name().to_owned(),
@@ -256,13 +298,41 @@ impl<'a> Note<'a> {
             }
         }
         if signed {
-            Ok(())
-        } else {
-            Err(LedgerError::Unsigned {
-                name: key.name().to_owned(),
-            })
+            return Ok(());
+        }
+        let name = keys.first().map_or("a known key", |key| key.name());
+        Err(LedgerError::Unsigned {
+            name: name.to_owned(),
+        })
+    }
+
+    /// What `key` is said to have signed with.
+    pub(crate) fn by(&self, key: &VerifyingKey) -> impl Iterator<Item = &[u8]> {
+        let of = (key.name(), key.id());
+        self.signatures
+            .iter()
+            .filter(move |(name, id, _)| (*name, *id) == of)
+            .map(|(_, _, signature)| signature.as_slice())
+    }
+}
+
+/// A note with further signature lines below its own; those it has already are not repeated.
+pub fn add_signatures(note: &str, lines: &str) -> Result<String, LedgerError> {
+    let parsed = Note::parse(note.as_bytes())?;
+    let (_, kept) = note
+        .split_at_checked(parsed.text.len() + 1)
+        .ok_or(LedgerError::Note)?;
+    let mut out = note.to_owned();
+    for (i, line) in lines.split_inclusive('\n').enumerate() {
+        let bare = line.strip_suffix('\n').ok_or(LedgerError::Note)?;
+        signature_line(bare).ok_or(LedgerError::SignatureLine { line: i + 1 })?;
+        if !kept.split_inclusive('\n').any(|known| known == line) {
+            out.push_str(line);
         }
     }
+    // The sum must be a note too: neither too long nor with too many signatures.
+    Note::parse(out.as_bytes())?;
+    Ok(out)
 }
 
 fn signature_line(line: &str) -> Option<(&str, KeyId, Vec<u8>)> {
