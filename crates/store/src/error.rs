@@ -69,6 +69,14 @@ pub enum StoreError {
     ForeignExport { dir: PathBuf },
     #[error("the ledger has {size} entries, so no entry {index}")]
     NoSuchEntry { index: u64, size: u64 },
+    #[error("{what} cannot be kept: {why}")]
+    Attestation { what: String, why: String },
+    #[error(
+        "a change of the log's key is under way; finish it first: posse ledger rotate-key --finish"
+    )]
+    RotationUnderWay,
+    #[error("no change of the log's key is under way; begin one: posse ledger rotate-key")]
+    NoRotation,
     #[error("the operating system gave no random bytes")]
     Random,
 }

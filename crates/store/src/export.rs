@@ -1,18 +1,21 @@
 //! The log as files that anyone can serve and check: C2SP tlog-tiles. No payload leaves by it.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write as _},
     path::Path,
 };
 
 use ledger::{
-    Checkpoint, Tile, TileKind, VerifyingKey, encode_bundle_entry, subtree_hash, tiles_of,
+    Checkpoint, Hash, Tile, TileKind, VerifyingKey, consistency_proof, encode_bundle_entry,
+    subtree_hash, tiles_of,
 };
 use rusqlite::{Connection, params};
 
 use crate::{
     ExportReport, Progress, Store, StoreError,
+    attest::{policy, published, stamps, witnesses},
     convert::sql,
     dir::sync_dir,
     error::io_at,
@@ -21,22 +24,26 @@ use crate::{
 };
 
 const VKEY_FILE: &str = "vkey";
+/// The newest checkpoint, where it is not the one that is shown.
+const NEWEST_FILE: &str = "checkpoint.newest";
 
 impl Store {
     /// Writes the log to `dir`: new, empty, or with an earlier export of this log. The checkpoint
-    /// comes last, so that a reader of a half-written export sees the earlier one whole.
+    /// is the one that readers are shown; it comes last, so that a reader of a half-written
+    /// export sees the earlier one whole. What is not cosigned yet stands under
+    /// `checkpoint.newest`.
     pub fn export(&self, dir: &Path, progress: Progress<'_>) -> Result<ExportReport, StoreError> {
         let tx = self.db.unchecked_transaction()?;
-        let log = log_row(&tx)?;
-        let size = Checkpoint::open(log.checkpoint.as_bytes(), self.key.public())
+        let newest = log_row(&tx)?.checkpoint;
+        let size = Checkpoint::open_any(newest.as_bytes(), self.keys.known())
             .map_err(|e| damaged("the checkpoint", &e.to_string()))?
             .size;
-        let vkey = format!("{}\n", self.vkey());
+        let (shown_size, shown) = published(&tx, &self.keys)?;
         fs::create_dir_all(dir).map_err(io_at(dir, "make the export directory"))?;
-        refuse_foreign(dir, &vkey)?;
-        refuse_rollback(dir, &tx, size, self.key.public())?;
+        refuse_foreign(dir, self.keys.known())?;
+        refuse_rollback(dir, &tx, size, self.keys.known())?;
         let mut report = ExportReport {
-            size,
+            size: shown_size,
             ..ExportReport::default()
         };
         let mut write = |name: &str, bytes: &[u8]| {
@@ -45,25 +52,96 @@ impl Store {
             let path = dir.join(name);
             replace(&path, bytes).map_err(io_at(&path, "write"))
         };
-        write(VKEY_FILE, vkey.as_bytes())?;
-        let total = tiles_of(size).count() as u64;
-        for (done, tile) in (1..).zip(tiles_of(size)) {
-            write(&tile.to_string(), &tile_bytes(&tx, &tile)?)?;
+        write(VKEY_FILE, format!("{}\n", self.vkey()).as_bytes())?;
+        for (name, text) in self.papers(&tx)? {
+            write(&name, &text)?;
+        }
+        let mut tiles: BTreeSet<Tile> = tiles_of(size).collect();
+        tiles.extend(tiles_of(shown_size));
+        let total = tiles.len() as u64;
+        for (done, tile) in (1..).zip(&tiles) {
+            write(&tile.to_string(), &tile_bytes(&tx, tile)?)?;
             progress(done, total);
         }
-        write("checkpoint", log.checkpoint.as_bytes())?;
+        let unshown = dir.join(NEWEST_FILE);
+        if shown_size == size {
+            // An earlier export may have left one.
+            fs::remove_file(unshown).ok();
+        } else {
+            write(NEWEST_FILE, newest.as_bytes())?;
+        }
+        write("checkpoint", shown.as_bytes())?;
         sync_dir(dir).map_err(io_at(dir, "sync"))?;
         Ok(report)
     }
+
+    /// Keys, witnesses, policy and time stamps: what a verifier needs beside the log itself.
+    fn papers(&self, db: &Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let lines = |lines: Vec<String>| {
+            let text: String = lines.into_iter().map(|line| line + "\n").collect();
+            text.into_bytes()
+        };
+        let mut papers = vec![("vkeys".to_owned(), lines(self.vkeys()))];
+        let witnesses = witnesses(db)?;
+        if !witnesses.is_empty() {
+            let all = witnesses.into_iter().map(|w| w.setup.vkey).collect();
+            papers.push(("witnesses".to_owned(), lines(all)));
+        }
+        if let Some(text) = policy(db)? {
+            papers.push(("policy".to_owned(), text.into_bytes()));
+        }
+        for (number, stamp) in (1..).zip(stamps(db)?) {
+            let name = format!("stamps/{number:05}");
+            papers.push((format!("{name}.checkpoint"), stamp.checkpoint.into_bytes()));
+            papers.push((format!("{name}.tsr"), stamp.tsr));
+            if let Some(ca) = stamp.ca_pem {
+                papers.push((format!("{name}.ca.pem"), ca.into_bytes()));
+            }
+        }
+        Ok(papers)
+    }
+
+    /// The bytes of a tile or bundle; `None` when the log has not so many entries.
+    pub fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, StoreError> {
+        let tx = self.db.unchecked_transaction()?;
+        let size = log_row(&tx)?.size;
+        let there = match tile.kind {
+            TileKind::Entries => size,
+            TileKind::Hashes { level } => size
+                .checked_shr(u32::from(level).saturating_mul(8))
+                .unwrap_or(0),
+        };
+        if tile.first().saturating_add(u64::from(tile.width)) > there {
+            return Ok(None);
+        }
+        tile_bytes(&tx, tile).map(Some)
+    }
+
+    /// What proves that the log of `old` entries is the beginning of that of `new` ones.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
+        let tx = self.db.unchecked_transaction()?;
+        let mut failure = None;
+        let proof = consistency_proof(old, new, &mut |node| {
+            query::node_hash_at(&tx, node).unwrap_or_else(|e| {
+                failure = Some(e);
+                None
+            })
+        });
+        match failure {
+            Some(e) => Err(e),
+            None => proof.map_err(|e| damaged("the tree", &e.to_string())),
+        }
+    }
 }
 
-fn refuse_foreign(dir: &Path, vkey: &str) -> Result<(), StoreError> {
+fn refuse_foreign(dir: &Path, keys: &[VerifyingKey]) -> Result<(), StoreError> {
     let mut names = fs::read_dir(dir).map_err(io_at(dir, "read the export directory"))?;
     if names.next().is_none() {
         return Ok(());
     }
-    match fs::read(dir.join(VKEY_FILE)) {
-        Ok(found) if found == vkey.as_bytes() => Ok(()),
+    let own = |found: &str| keys.iter().any(|key| format!("{key}\n") == found);
+    match fs::read_to_string(dir.join(VKEY_FILE)) {
+        Ok(found) if own(&found) => Ok(()),
         _ => Err(StoreError::ForeignExport {
             dir: dir.to_owned(),
         }),
@@ -76,7 +154,7 @@ fn refuse_rollback(
     dir: &Path,
     db: &Connection,
     size: u64,
-    key: &VerifyingKey,
+    keys: &[VerifyingKey],
 ) -> Result<(), StoreError> {
     let path = dir.join("checkpoint");
     let note = match fs::read(&path) {
@@ -85,7 +163,7 @@ fn refuse_rollback(
         Err(e) => return Err(io_at(path, "read")(e)),
     };
     // A checkpoint that does not verify promised nothing; it is written over.
-    let Ok(shown) = Checkpoint::open(&note, key) else {
+    let Ok(shown) = Checkpoint::open_any(&note, keys) else {
         return Ok(());
     };
     let root = || {

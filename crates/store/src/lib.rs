@@ -12,6 +12,7 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod attest;
 mod convert;
 mod dir;
 mod erasure;
@@ -19,6 +20,7 @@ mod error;
 mod evidence;
 mod export;
 mod intake;
+mod keys;
 mod projection;
 mod query;
 mod recorder;
@@ -26,12 +28,17 @@ mod schema;
 mod store;
 mod types;
 mod verify;
+mod verify_others;
 
+pub use attest::{
+    Alarm, Attestations, STAMP_BYTES_MAX, Stamp, WITNESSES_MAX, WitnessSetup, WitnessState,
+};
 pub use error::StoreError;
 pub use intake::{IntakeJournal, JOURNAL_BYTES_MAX, Recovered};
 pub use recorder::{Recorder, RecorderEvent, RecorderStatus};
 pub use store::Store;
 pub use types::{
     ActiveBan, AlertFilter, Appended, Content, Durability, ExportReport, Offender, Progress,
-    RecordedAlert, RecordedRefusal, StoreOptions, StoredEntry, VerifyFailure, VerifyReport,
+    RecordedAlert, RecordedRefusal, StoreOptions, StoredEntry, VerifyAgainst, VerifyFailure,
+    VerifyReport,
 };

@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row, params, types::Value};
 use crate::{
     ActiveBan, AlertFilter, Content, Offender, RecordedAlert, RecordedRefusal, Store, StoreError,
     StoredEntry,
+    attest::published,
     convert::{self, sql, unsigned},
     projection::author,
     store::{damaged, log_row},
@@ -226,14 +227,19 @@ impl Store {
         }
     }
 
-    /// What proves, offline, that entry `index` is on the ledger: C2SP tlog-proof.
+    /// What proves, offline, that entry `index` is on the ledger: C2SP tlog-proof. It carries the
+    /// newest cosigned checkpoint; an entry that no cosigned one covers yet is proven by the
+    /// newest checkpoint of the log alone.
     pub fn proof(&self, index: u64) -> Result<ProofFile, StoreError> {
         // One snapshot, so that tree and checkpoint belong together.
         let tx = self.db.unchecked_transaction()?;
-        let log = log_row(&tx)?;
-        let size = Checkpoint::open(log.checkpoint.as_bytes(), self.key.public())
-            .map_err(|e| damaged("the checkpoint", &e.to_string()))?
-            .size;
+        let (mut size, mut checkpoint) = published(&tx, &self.keys)?;
+        if index >= size {
+            checkpoint = log_row(&tx)?.checkpoint;
+            size = Checkpoint::open_any(checkpoint.as_bytes(), self.keys.known())
+                .map_err(|e| damaged("the checkpoint", &e.to_string()))?
+                .size;
+        }
         if index >= size {
             return Err(StoreError::NoSuchEntry { index, size });
         }
@@ -251,7 +257,7 @@ impl Store {
         Ok(ProofFile {
             index,
             proof,
-            checkpoint: log.checkpoint,
+            checkpoint,
             extra: None,
         })
     }

@@ -4,12 +4,16 @@ use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/0001_ledger.sql"),
     include_str!("../migrations/0002_projections.sql"),
     include_str!("../migrations/0003_bans.sql"),
     include_str!("../migrations/0004_evidence.sql"),
+    include_str!("../migrations/0005_attestations.sql"),
 ];
+
+/// The last migration that changed the shape of a projection.
+const PROJECTIONS_CHANGED: usize = 4;
 
 /// The tables that `projection` fills, each with the columns that order it.
 pub(crate) const PROJECTIONS: [(&str, &str); 12] = [
@@ -46,7 +50,7 @@ pub(crate) fn migrate(tx: &Transaction<'_>) -> Result<Migrated, StoreError> {
         tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", version)?;
     }
-    Ok(if found == 0 || found == MIGRATIONS.len() {
+    Ok(if found == 0 || found >= PROJECTIONS_CHANGED {
         Migrated::Current
     } else {
         Migrated::Reshaped
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn migrations_run_once_and_newer_databases_are_refused() {
         let mut db = scratch().unwrap();
-        assert_eq!(version(&db).unwrap(), 4);
+        assert_eq!(version(&db).unwrap(), 5);
         let tx = db.transaction().unwrap();
         assert_eq!(migrate(&tx).unwrap(), Migrated::Current);
         tx.commit().unwrap();
@@ -111,7 +115,7 @@ mod tests {
             migrate(&tx),
             Err(StoreError::SchemaTooNew {
                 found: 99,
-                known: 4
+                known: 5
             })
         ));
     }
@@ -126,7 +130,17 @@ mod tests {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        let mut known = vec!["checkpoint", "entry", "log", "node"];
+        let mut known = vec![
+            "checkpoint",
+            "cosignature",
+            "cosigned",
+            "entry",
+            "log",
+            "node",
+            "policy",
+            "stamp",
+            "witness",
+        ];
         known.extend(PROJECTIONS.map(|(name, _)| name));
         known.sort_unstable();
         assert_eq!(tables, known);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ledger::{Checkpoint, CompactTree, Hash, Leaf, Salt, SigningKey, commitment, leaf_hash};
+use ledger::{Checkpoint, CompactTree, Hash, Leaf, Salt, commitment, leaf_hash};
 use model::{
     Entry, Timestamp, format_duration,
     limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX},
@@ -21,13 +21,15 @@ use crate::{
     Appended, Durability, Progress, StoreError, StoreOptions,
     convert::{sql, unsigned},
     dir::StateDir,
-    erasure, projection, query,
+    erasure,
+    keys::Keys,
+    projection, query,
     schema::{self, Migrated},
 };
 
 /// Checkpoints kept: the newest half as they come, older ones thinned out.
-const CHECKPOINTS_MAX: i64 = 2_048;
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const CHECKPOINTS_MAX: i64 = 2_048;
+pub(crate) const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// The write-ahead log is cut back to this when it has been taken over.
 const WAL_BYTES_KEPT: i64 = 16 << 20;
 
@@ -35,8 +37,8 @@ const WAL_BYTES_KEPT: i64 = 16 << 20;
 /// process or another, use [`Store::open_read_only`].
 pub struct Store {
     pub(crate) db: Connection,
-    pub(crate) key: SigningKey,
-    dir: PathBuf,
+    pub(crate) keys: Keys,
+    pub(crate) dir: PathBuf,
     /// Absent when the store is for reading only.
     writer: Option<Writer>,
 }
@@ -59,19 +61,19 @@ impl Store {
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let state = StateDir::create(dir)?;
         let lock = state.lock()?;
-        let key = match state.read_key()? {
-            Some(key) => key,
+        let keys = match Keys::read(&state)? {
+            Some(keys) => keys,
             None if state.database().exists() => {
                 let (key, database) = (state.key_file(), state.database());
                 return Err(StoreError::KeyMissing { key, database });
             }
-            None => state.create_key(options.origin.as_deref())?,
+            None => Keys::of(state.create_key(options.origin.as_deref())?),
         };
         if let Some(asked) = options.origin
-            && asked != key.public().name()
+            && asked != keys.origin()
         {
             return Err(StoreError::OriginDiffers {
-                is: key.public().name().to_owned(),
+                is: keys.origin().to_owned(),
                 asked,
             });
         }
@@ -100,16 +102,16 @@ impl Store {
         if schema::migrate(&tx)? == Migrated::Reshaped {
             make_projections(&tx, &mut |_, _| {})?;
         }
-        begin_log(&tx, &key)?;
+        begin_log(&tx, &keys)?;
         tx.commit()?;
-        let tree = load_tree(&db, &key)?;
+        let tree = load_tree(&db, &keys)?;
         let writer = Some(Writer {
             tree: Some(tree),
             _lock: lock,
         });
         Ok(Self {
             db,
-            key,
+            keys,
             dir: state.path().to_owned(),
             writer,
         })
@@ -124,13 +126,11 @@ impl Store {
             });
         }
         let (key, database) = (state.key_file(), state.database());
-        let key = state
-            .read_key()?
-            .ok_or(StoreError::KeyMissing { key, database })?;
+        let keys = Keys::read(&state)?.ok_or(StoreError::KeyMissing { key, database })?;
         let db = open_for_reading(&state.database())?;
         Ok(Self {
             db,
-            key,
+            keys,
             dir: dir.to_owned(),
             writer: None,
         })
@@ -138,6 +138,10 @@ impl Store {
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub(crate) const fn is_read_only(&self) -> bool {
+        self.writer.is_none()
     }
 
     /// Puts entries on the ledger, all or none, in one transaction with the checkpoint and the
@@ -153,7 +157,7 @@ impl Store {
         // After a failed commit only the database knows what it has.
         let before = match writer.tree.take() {
             Some(tree) => tree,
-            None => load_tree(&self.db, &self.key)?,
+            None => load_tree(&self.db, &self.keys)?,
         };
         let mut tree = before.clone();
         let tx = self
@@ -164,7 +168,7 @@ impl Store {
             appended.push(append_one(&tx, &mut tree, (entry, payload, salt), now)?);
         }
         if tree.size() != before.size() {
-            save_tree(&tx, &tree, &self.key)?;
+            save_tree(&tx, &tree, &self.keys)?;
         }
         tx.commit()?;
         writer.tree = Some(tree);
@@ -191,20 +195,21 @@ impl Store {
         leaf.map(time).transpose()
     }
 
-    /// The signed checkpoint, as served to witnesses and readers.
+    /// The newest checkpoint, signed by the log alone: what witnesses are asked to cosign. What
+    /// readers are shown is [`Store::cosigned_checkpoint`].
     pub fn checkpoint(&self) -> Result<String, StoreError> {
         Ok(log_row(&self.db)?.checkpoint)
     }
 
     /// The public key that checks the log's checkpoints, in C2SP's vkey form.
     pub fn vkey(&self) -> String {
-        self.key.public().to_string()
+        self.keys.current().to_string()
     }
 
     /// `text`, which must end in a line end, as a note signed with the log's key. What is signed
     /// must not read as a checkpoint: its second line is no number.
     pub fn sign_note(&self, text: &str) -> String {
-        self.key.sign_note(text)
+        self.keys.sign_note(text)
     }
 
     /// Makes every projection anew from the entries.
@@ -272,7 +277,7 @@ impl Store {
         let writer = self.writer.as_mut().ok_or(StoreError::ReadOnly)?;
         let mut tree = match writer.tree.take() {
             Some(tree) => tree,
-            None => load_tree(&self.db, &self.key)?,
+            None => load_tree(&self.db, &self.keys)?,
         };
         let tx = self
             .db
@@ -282,7 +287,7 @@ impl Store {
         }
         let appended = append_one(&tx, &mut tree, (&notice, payload, salt), now)?;
         make_projections(&tx, &mut |_, _| {})?;
-        save_tree(&tx, &tree, &self.key)?;
+        save_tree(&tx, &tree, &self.keys)?;
         tx.commit()?;
         writer.tree = Some(tree);
         // The write-ahead log still holds the old pages.
@@ -423,7 +428,7 @@ fn append_one(
 }
 
 /// A log without entries has a checkpoint too.
-fn begin_log(tx: &Transaction<'_>, key: &SigningKey) -> Result<(), StoreError> {
+fn begin_log(tx: &Transaction<'_>, keys: &Keys) -> Result<(), StoreError> {
     let begun: i64 = tx.query_row("SELECT count(*) FROM log", [], |row| row.get(0))?;
     let entries: i64 = tx.query_row(
         "SELECT count(*) FROM (SELECT 1 FROM entry LIMIT 1)",
@@ -431,7 +436,7 @@ fn begin_log(tx: &Transaction<'_>, key: &SigningKey) -> Result<(), StoreError> {
         |row| row.get(0),
     )?;
     match (begun, entries) {
-        (0, 0) => save_tree(tx, &CompactTree::new(), key),
+        (0, 0) => save_tree(tx, &CompactTree::new(), keys),
         (0, _) => Err(damaged(
             "the log row",
             "it is missing although there are entries",
@@ -440,8 +445,8 @@ fn begin_log(tx: &Transaction<'_>, key: &SigningKey) -> Result<(), StoreError> {
     }
 }
 
-fn save_tree(tx: &Transaction<'_>, tree: &CompactTree, key: &SigningKey) -> Result<(), StoreError> {
-    let note = Checkpoint::sign(tree.size(), &tree.root(), key);
+fn save_tree(tx: &Transaction<'_>, tree: &CompactTree, keys: &Keys) -> Result<(), StoreError> {
+    let note = keys.sign(tree.size(), &tree.root());
     let edge: Vec<u8> = tree.edge().iter().flat_map(|hash| hash.0).collect();
     tx.prepare_cached(
         "INSERT INTO log (one, size, edge, checkpoint) VALUES (1, ?1, ?2, ?3)
@@ -473,7 +478,7 @@ fn thin_checkpoints(tx: &Transaction<'_>) -> Result<(), StoreError> {
 
 /// The tree where the last append left it; never signed further when it is not what the last
 /// checkpoint promised.
-fn load_tree(db: &Connection, key: &SigningKey) -> Result<CompactTree, StoreError> {
+fn load_tree(db: &Connection, keys: &Keys) -> Result<CompactTree, StoreError> {
     let row = log_row(db)?;
     let edge = row
         .edge
@@ -483,7 +488,7 @@ fn load_tree(db: &Connection, key: &SigningKey) -> Result<CompactTree, StoreErro
     let tree = edge
         .and_then(|edge| CompactTree::from_parts(row.size, edge).ok())
         .ok_or_else(|| damaged("the tree's edge", "it is not that of the tree's size"))?;
-    let checkpoint = Checkpoint::open(row.checkpoint.as_bytes(), key.public())
+    let checkpoint = Checkpoint::open_any(row.checkpoint.as_bytes(), keys.known())
         .map_err(|e| damaged("the checkpoint", &e.to_string()))?;
     if (checkpoint.size, checkpoint.root) != (tree.size(), tree.root()) {
         return Err(damaged(

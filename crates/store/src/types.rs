@@ -129,7 +129,27 @@ pub struct VerifyReport {
     pub erased: u64,
     pub checkpoints: u64,
     pub projection_rows: u64,
+    /// Cosignatures kept, all checked.
+    pub cosignatures: u64,
+    /// The size of the newest checkpoint with enough of them; absent without any.
+    pub cosigned: Option<u64>,
+    pub stamps: u64,
+    /// Checkpoints kept elsewhere that the ledger was held against.
+    pub earlier: u64,
     pub root: ledger::Hash,
+}
+
+/// What a verification is held against beside the ledger itself: what only someone else can know.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyAgainst {
+    /// The log's key, known from elsewhere.
+    pub vkey: Option<String>,
+    /// Witnesses' keys: each must have cosigned the checkpoint that is shown.
+    pub witnesses: Vec<String>,
+    /// A policy (C2SP tlog-policy) that the checkpoint shown must meet; else the configured one.
+    pub policy: Option<String>,
+    /// Checkpoints of this log kept elsewhere, with a name for each.
+    pub earlier: Vec<(String, Vec<u8>)>,
 }
 
 /// The first thing found wrong.

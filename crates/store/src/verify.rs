@@ -7,18 +7,30 @@ use model::Entry;
 use rusqlite::{Connection, Row, types::Value};
 
 use crate::{
-    Progress, Store, StoreError, VerifyFailure, VerifyReport,
+    Progress, Store, StoreError, VerifyAgainst, VerifyFailure, VerifyReport,
     convert::unsigned,
     erasure, projection, query,
     schema::{self, PROJECTIONS},
     store::{LogRow, log_row},
+    verify_others::Others,
 };
 
 impl Store {
     /// Checks every payload against its commitment, every leaf and tree hash, the root, the
     /// signature of every checkpoint kept and that each is of a beginning of this very ledger,
-    /// and that the projections are what a rebuild would give.
+    /// that the projections are what a rebuild would give, and every cosignature and the
+    /// checkpoint of every time stamp. (The tokens themselves are another room's to check.)
     pub fn verify(&self, progress: Progress<'_>) -> Result<VerifyReport, VerifyFailure> {
+        self.verify_against(&VerifyAgainst::default(), progress)
+    }
+
+    /// As [`Store::verify`], and held against what is known from elsewhere: whoever has the
+    /// ledger's key can write all of it anew, and nothing in it would tell.
+    pub fn verify_against(
+        &self,
+        against: &VerifyAgainst,
+        progress: Progress<'_>,
+    ) -> Result<VerifyReport, VerifyFailure> {
         // One snapshot, so that a writer at work does not look like damage.
         let tx = self
             .db
@@ -37,18 +49,25 @@ impl Store {
             announced: Vec::new(),
         };
         let kept = query::checkpoints(&tx).map_err(broken)?;
-        check.roots = kept.iter().map(|(size, _)| (*size, None)).collect();
+        let others = Others::read(&tx, self, against)?;
+        let sizes = kept.iter().map(|(size, _)| *size).chain(others.sizes());
+        check.roots = sizes.map(|size| (size, None)).collect();
         check.entries(progress)?;
         check.erasures()?;
         check.log_row(self)?;
         check.node_count()?;
         check.checkpoints(self, &kept)?;
+        let told = others.check(&check.roots, &check.log.checkpoint)?;
         let projection_rows = compare_projections(&tx, &scratch)?;
         Ok(VerifyReport {
             entries: check.tree.size(),
             erased: check.erased.iter().map(|run| run.end - run.start).sum(),
             checkpoints: kept.len() as u64,
             projection_rows,
+            cosignatures: told.cosignatures,
+            cosigned: told.cosigned,
+            stamps: told.stamps,
+            earlier: against.earlier.len() as u64,
             root: check.tree.root(),
         })
     }
@@ -225,7 +244,7 @@ impl Check<'_> {
         size: u64,
         root: Hash,
     ) -> Result<(), VerifyFailure> {
-        let opened = Checkpoint::open(note.as_bytes(), store.key.public())
+        let opened = Checkpoint::open_any(note.as_bytes(), store.keys.known())
             .map_err(|e| fail(what, e.to_string()))?;
         if opened.size != size {
             return Err(fail(
@@ -361,7 +380,7 @@ fn of_entry(index: u64, why: String) -> VerifyFailure {
     }
 }
 
-fn fail(what: &str, why: impl Into<String>) -> VerifyFailure {
+pub(crate) fn fail(what: &str, why: impl Into<String>) -> VerifyFailure {
     VerifyFailure {
         what: what.to_owned(),
         index: None,
@@ -369,7 +388,7 @@ fn fail(what: &str, why: impl Into<String>) -> VerifyFailure {
     }
 }
 
-fn broken(e: StoreError) -> VerifyFailure {
+pub(crate) fn broken(e: StoreError) -> VerifyFailure {
     fail("database", full(&e))
 }
 

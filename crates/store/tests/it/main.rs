@@ -6,6 +6,7 @@
     reason = "tests, and what they skip"
 )]
 
+mod attest;
 mod conformance;
 mod crash;
 mod full_disk;

@@ -9,6 +9,8 @@ use crate::samples::{at, filled, many, options, quiet};
 
 const LEDGER: &str = include_str!("../../migrations/0001_ledger.sql");
 const PROJECTIONS: &str = include_str!("../../migrations/0002_projections.sql");
+const BANS: &str = include_str!("../../migrations/0003_bans.sql");
+const EVIDENCE: &str = include_str!("../../migrations/0004_evidence.sql");
 const ENTRIES: u64 = 300;
 
 /// Makes the database what it was under an earlier schema: that schema's tables, the entries kept,
@@ -16,7 +18,10 @@ const ENTRIES: u64 = 300;
 fn go_back_to(version: usize, database: &Path) {
     let now = Connection::open(database).unwrap();
     let then = Connection::open_in_memory().unwrap();
-    for migration in [LEDGER, PROJECTIONS].into_iter().take(version) {
+    for migration in [LEDGER, PROJECTIONS, BANS, EVIDENCE]
+        .into_iter()
+        .take(version)
+    {
         then.execute_batch(migration).unwrap();
     }
     let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC";
@@ -47,7 +52,7 @@ fn sorted(mut objects: Vec<(String, String)>) -> Vec<(String, String)> {
 
 #[test]
 fn every_earlier_schema_is_taken_over_whole() {
-    for version in [1, 2] {
+    for version in [1, 2, 3, 4] {
         let (dir, store) = filled(ENTRIES);
         let state = dir.path().join("state");
         let (bans, counts, key) = (
