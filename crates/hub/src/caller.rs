@@ -89,6 +89,8 @@ pub enum Means {
     Certificate { fingerprint: [u8; 32] },
     /// An API key or a machine's password.
     Key { kind: KeyKind },
+    /// A person's password and one-time code.
+    Password,
     /// The control socket.
     Control,
 }

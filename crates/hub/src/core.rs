@@ -216,29 +216,14 @@ impl Core {
         password: &str,
         from: IpAddr,
     ) -> Result<Caller, LoginError> {
-        if self.shared.failed_too_often(from) {
-            return Err(LoginError::TooOften);
-        }
-        let Some(_place) = Place::take(&self.shared) else {
-            return Err(LoginError::Busy);
-        };
         let place = (KeyKind::Machine, name.to_owned());
         let key = self.shared.view().registry.keys.get(&place).cloned();
         let hash = match key.as_ref().map(|key| &key.secret) {
             Some(KeptSecret::Password(hash)) => Some(hash.clone()),
             _ => None,
         };
-        let fits = password.len() <= limits::PASSWORD_BYTES_MAX;
-        let password = password.to_owned();
-        let right = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => fits && secret::check_password(&password, &hash),
-            // An unknown name must take as long as a wrong password.
-            None => {
-                let _ = secret::hash_password(&password);
-                false
-            }
-        });
-        let outcome = match (right.await.unwrap_or(false), key) {
+        let right = self.check_password(hash, password, from).await?;
+        let outcome = match (right, key) {
             (true, Some(key)) if key.accepted => {
                 Ok(self.shared.view().registry.caller_of_key(&key))
             }
@@ -252,8 +237,38 @@ impl Core {
         outcome
     }
 
+    /// An unknown name must take as long as a wrong password.
+    pub(crate) async fn check_password(
+        &self,
+        hash: Option<String>,
+        password: &str,
+        from: IpAddr,
+    ) -> Result<bool, LoginError> {
+        if self.shared.failed_too_often(from) {
+            return Err(LoginError::TooOften);
+        }
+        let Some(_place) = Place::take(&self.shared) else {
+            return Err(LoginError::Busy);
+        };
+        let fits = password.len() <= limits::PASSWORD_BYTES_MAX;
+        let password = password.to_owned();
+        let right = tokio::task::spawn_blocking(move || match hash {
+            Some(hash) => fits && secret::check_password(&password, &hash),
+            None => {
+                let _ = secret::hash_password(&password);
+                false
+            }
+        });
+        Ok(right.await.unwrap_or(false))
+    }
+
     /// Successes once for each login; refusals as often as the limit lets them come.
-    fn note_login(&self, name: &str, from: IpAddr, outcome: &Result<Caller, LoginError>) {
+    pub(crate) fn note_login(
+        &self,
+        name: &str,
+        from: IpAddr,
+        outcome: &Result<Caller, LoginError>,
+    ) {
         let (at, from) = (crate::worker::wall_clock(), from.to_string());
         let name: String = name.chars().take(limits::KEY_NAME_BYTES_MAX).collect();
         let act = match outcome {
@@ -671,7 +686,7 @@ impl Core {
         &self.shared
     }
 
-    async fn order<T>(
+    pub(crate) async fn order<T>(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<T, OrderError>>) -> Order,
     ) -> Result<T, OrderError> {
@@ -809,7 +824,7 @@ impl Shared {
             .is_some_and(|(since, n)| *n >= FAILURES_MAX && since.elapsed() < FAILURES_WINDOW)
     }
 
-    fn failed(&self, from: IpAddr) {
+    pub(crate) fn failed(&self, from: IpAddr) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= FAILURE_ADDRESSES_MAX {
             failures.retain(|_, (since, _)| since.elapsed() < FAILURES_WINDOW);

@@ -28,6 +28,7 @@ mod metrics;
 mod names;
 pub mod openc2;
 mod order;
+mod people;
 mod presence;
 mod rate;
 mod registry;
@@ -36,6 +37,7 @@ mod secret;
 mod server;
 mod status;
 mod tls;
+mod totp;
 mod view;
 mod worker;
 
@@ -47,8 +49,8 @@ pub use member::{Invite, RefusedBan, RulesChange, Wish};
 pub use metrics::serve_metrics;
 pub use names::{CommunityId, Generation, HubTime, NameError, OrgId};
 pub use order::{
-    AlertFilter, Allowlist, AllowlistItem, NewBan, NewKey, Release, Released, Report, Reported,
-    StoredAlert,
+    AlertFilter, Allowlist, AllowlistItem, KnownPerson, NewBan, NewKey, NewPerson, PersonMade,
+    Release, Released, Report, Reported, StoredAlert,
 };
 pub use registry::{Community, CommunityRules, Hash, Member};
 pub use server::{ServerOptions, Traffic, serve};

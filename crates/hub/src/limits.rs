@@ -22,6 +22,10 @@ pub const ALERTS_PER_ANSWER_MAX: usize = 10_000;
 pub const KEYS_MAX: usize = 20_000;
 /// Bytes of a key's or machine's name.
 pub const KEY_NAME_BYTES_MAX: usize = 128;
+/// People who may log in.
+pub const PEOPLE_MAX: usize = 10_000;
+/// Characters of a person's password, at least.
+pub const PASSWORD_CHARS_MIN: usize = 12;
 /// Bytes of a password.
 pub const PASSWORD_BYTES_MAX: usize = 1_024;
 /// Passwords being checked at a time: each takes 19 MiB and tens of milliseconds.

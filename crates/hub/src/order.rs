@@ -135,3 +135,28 @@ pub struct NewKey {
     pub accepted: bool,
     pub from: Option<IpAddr>,
 }
+
+/// A person to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPerson {
+    pub name: String,
+    pub organisation: OrgId,
+    pub role: fleet::Role,
+    /// `None`: one is made.
+    pub password: Option<String>,
+}
+
+/// What is told once, when a person is made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PersonMade {
+    pub password: String,
+    /// `otpauth://…`, for an authenticator program.
+    pub link: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KnownPerson {
+    pub name: String,
+    pub organisation: OrgId,
+    pub role: fleet::Role,
+}

@@ -331,6 +331,19 @@ impl Registry {
         )
     }
 
+    /// In all communities of their organisation.
+    pub(crate) fn caller_of_person(&self, person: &Person) -> Caller {
+        let all: Vec<_> = self.communities.keys().cloned().collect();
+        let role = Role::from(person.role);
+        self.caller(
+            &person.name,
+            &person.organisation,
+            &all,
+            role,
+            Means::Password,
+        )
+    }
+
     pub(crate) fn operator(&self, name: &str) -> Option<Caller> {
         let hub = self.hub.as_ref()?;
         let all: Vec<_> = self.communities.keys().cloned().collect();

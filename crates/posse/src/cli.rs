@@ -183,6 +183,9 @@ pub(crate) enum HubCommand {
     Vouch(VouchArgs),
     /// What a community takes: show it, or change it.
     Rules(CommunityRulesArgs),
+    /// People who log in with a password and a one-time code.
+    #[command(subcommand)]
+    People(PeopleCommand),
 }
 
 #[derive(Args, Debug)]
@@ -375,6 +378,55 @@ pub(crate) struct CommunityRulesArgs {
     pub(crate) not_never: Vec<Prefix>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeopleCommand {
+    /// Let somebody in; prints the password and the authenticator's link once.
+    Add(PersonAddArgs),
+    /// List who may log in.
+    List(ListArgs),
+    /// Let somebody in no longer; their tokens end at once.
+    Remove(PersonRemoveArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PersonAddArgs {
+    /// The name to log in by.
+    pub(crate) name: String,
+    /// The organisation they belong to; made if it does not exist.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) org: hub::OrgId,
+    /// What they may do: analyst, partner, police.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: fleet::Role,
+    /// A password of their own, 12 characters or more [default: one is made].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) password: Option<String>,
+    /// Print the credentials as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PersonRemoveArgs {
+    /// The name.
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+impl PersonAddArgs {
+    pub(crate) fn order(&self) -> HubOrder {
+        HubOrder::AddPerson {
+            name: self.name.clone(),
+            organisation: self.org.clone(),
+            role: self.role,
+            password: self.password.clone(),
+        }
+    }
 }
 
 impl CommunityRulesArgs {

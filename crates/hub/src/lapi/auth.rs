@@ -1,4 +1,4 @@
-//! Who asks: a bouncer by its key, a machine by its token.
+//! Who asks: a bouncer by its key, a machine or a person by the token of a login.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,6 +10,7 @@ use axum::{
 use super::{
     Door,
     reply::{self, Refusal},
+    token::Bearer,
 };
 use crate::{Caller, KeyKind};
 
@@ -54,13 +55,21 @@ impl Door {
         let Some(token) = header.strip_prefix("Bearer ") else {
             return refuse("the Authorization header holds no bearer token");
         };
-        let Some(name) = self.tokens.machine(token.trim(), self.core.now()) else {
-            return refuse("token is expired or not from here: log in again");
+        // Who was removed stops at once, whatever their token says.
+        let (caller, gone) = match self.tokens.bearer(token.trim(), self.core.now()) {
+            Some(Bearer::Machine(name)) => (
+                self.core.caller_by_name(KeyKind::Machine, &name),
+                "this machine was removed, or not accepted yet",
+            ),
+            Some(Bearer::Person(name)) => (
+                self.core.caller_by_person(&name),
+                "this person may no longer log in",
+            ),
+            None => (None, "token is expired or not from here: log in again"),
         };
-        // Removed machines stop at once, whatever their token says.
-        match self.core.caller_by_name(KeyKind::Machine, &name) {
+        match caller {
             Some(caller) => Ok(caller),
-            None => refuse("this machine was removed, or not accepted yet"),
+            None => refuse(gone),
         }
     }
 

@@ -22,9 +22,9 @@ use super::{
     auth::Peer,
     body::{self, STRANGERS_MAX},
     reply::{self, Refusal},
-    token,
+    token::Bearer,
 };
-use crate::{KeyKind, NewKey, OrderError, core::unix_ms};
+use crate::{KeyKind, Means, NewKey, OrderError, core::unix_ms};
 
 /// Registrations that strangers may make in [`REGISTRATIONS_WINDOW`], one address and all
 /// together: each costs a slow hash and waits for an operator.
@@ -62,7 +62,10 @@ impl Registrations {
     }
 }
 
-async fn parsed<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
+pub(super) async fn parsed<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Refusal> {
     let bytes = body::read(headers, body, STRANGERS_MAX).await?;
     serde_json::from_slice(&bytes)
         .map_err(|e| Box::new(reply::message(StatusCode::BAD_REQUEST, &e.to_string())))
@@ -82,19 +85,20 @@ pub(super) async fn login(
         return reply::refused(StatusCode::UNAUTHORIZED, "missing: machine_id or password");
     };
     match door.core.login(&name, &password, peer.ip()).await {
-        Ok(caller) => door.token(&caller.name),
+        Ok(caller) => door.token(Bearer::Machine(caller.name.to_string())),
         Err(error) => reply::login_failed(error),
     }
 }
 
 impl Door {
-    fn token(&self, machine: &str) -> Response {
-        let expire = Timestamp::from_millis(unix_ms().cast_signed())
-            .plus(Duration::from_secs(token::LIFE_SECONDS));
+    pub(super) fn token(&self, bearer: Bearer) -> Response {
+        let seconds = bearer.seconds();
+        let expire =
+            Timestamp::from_millis(unix_ms().cast_signed()).plus(Duration::from_secs(seconds));
         let token = Token {
             code: StatusCode::OK.as_u16(),
             expire: Timestamp::from_seconds(expire.seconds()).to_string(),
-            token: self.tokens.make(machine, self.core.now()),
+            token: self.tokens.make(bearer, self.core.now()),
         };
         reply::json(StatusCode::OK, &token)
     }
@@ -112,7 +116,11 @@ impl Door {
 
 pub(super) async fn refresh(State(door): Doors, headers: HeaderMap) -> Response {
     match door.machine(&headers) {
-        Ok(caller) => door.token(&caller.name),
+        Ok(caller) if caller.means == Means::Password => reply::refused(
+            StatusCode::UNAUTHORIZED,
+            "people log in again, with a new code",
+        ),
+        Ok(caller) => door.token(Bearer::Machine(caller.name.to_string())),
         Err(refusal) => *refusal,
     }
 }

@@ -13,6 +13,7 @@ mod body;
 mod decisions;
 mod machines;
 mod pace;
+mod people;
 mod pollers;
 mod profile;
 mod reply;
@@ -133,8 +134,13 @@ pub fn router_with(core: Core, config: Config) -> Router {
         })
         // Bodies are read, and bounded, by `body`.
         .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::clone(&door));
+    let people = Router::new()
+        .route("/people/v1/login", post(people::login))
+        .layer(DefaultBodyLimit::disable())
         .with_state(door);
     Router::new()
         .nest("/v1", v1)
+        .merge(people)
         .route("/health", get(async || reply::json(StatusCode::OK, &"ok")))
 }

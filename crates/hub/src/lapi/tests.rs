@@ -717,3 +717,53 @@ fn allowlists_are_shown_and_asked() {
     );
     assert!(site.core.bans(&site.operator, 0, 10).is_empty());
 }
+
+#[test]
+fn people_come_in_by_password_and_a_code_that_counts_once() {
+    let site = Site::new();
+    site.ban("203.0.113.9", 3_600);
+    let add = |name: &str, role| {
+        let person = crate::NewPerson {
+            name: name.to_owned(),
+            organisation: "hub".parse().unwrap(),
+            role,
+            password: None,
+        };
+        let made = site
+            .runtime
+            .block_on(site.core.add_person(&site.operator, person));
+        made.map(|made| made.password)
+    };
+    let password = add("ana", fleet::Role::Police).unwrap();
+    assert!(add("ana", fleet::Role::Police).is_err());
+    assert!(add("box", fleet::Role::Guard).is_err());
+    let code = |ahead: u64| {
+        let people = site.core.shared().view().registry.people.clone();
+        let secret = people["ana"].totp.unwrap();
+        let step = crate::core::unix_ms() / 1_000 / crate::totp::STEP_SECONDS;
+        crate::totp::of_step(&secret, step + ahead)
+    };
+    let login = |password: &str, code: &str| {
+        let body = json!({"name": "ana", "password": password, "code": code}).to_string();
+        site.call("POST", "/people/v1/login", &[], body.as_bytes())
+    };
+    let first = code(0);
+    assert_eq!(login("guessed-it-wrong", &first).status, 401);
+    assert_eq!(login(&password, "000000").status, 401);
+    let answer = login(&password, &first);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(login(&password, &first).status, 401, "a code counts once");
+    let token = format!("Bearer {}", answer.json()["token"].as_str().unwrap());
+    let as_ana = [("authorization", token.as_str())];
+    // The role decides: police reads bans, and neither alerts nor reports.
+    let allowlists = site.call("GET", "/v1/allowlists", &as_ana, b"");
+    assert_eq!(allowlists.status, 200, "{}", allowlists.body);
+    assert_eq!(site.call("GET", "/v1/alerts", &as_ana, b"").status, 403);
+    assert_eq!(
+        site.call("GET", "/v1/refresh_token", &as_ana, b"").status,
+        401
+    );
+    let gone = site.core.remove_person(&site.operator, "ana");
+    site.runtime.block_on(gone).unwrap();
+    assert_eq!(site.call("GET", "/v1/allowlists", &as_ana, b"").status, 401);
+}

@@ -15,8 +15,19 @@ use crate::HubTime;
 /// How long a token is good. Longer than upstream's hour: agents compare it with their own
 /// clock, and a clock may be some hours off.
 pub(super) const LIFE_SECONDS: u64 = 12 * 3_600;
+/// A person logs in again after this.
+pub(super) const PERSON_LIFE_SECONDS: u64 = 3_600;
 /// Longer texts are no tokens of ours.
 const BYTES_MAX: usize = 2_048;
+
+impl Bearer {
+    pub(super) const fn seconds(&self) -> u64 {
+        match self {
+            Self::Machine(_) => LIFE_SECONDS,
+            Self::Person(_) => PERSON_LIFE_SECONDS,
+        }
+    }
+}
 
 pub(super) struct Tokens {
     key: hmac::Key,
@@ -27,6 +38,15 @@ struct Claims {
     /// Milliseconds on the hub's timeline.
     exp: u64,
     id: String,
+    #[serde(default)]
+    person: bool,
+}
+
+/// Whose token it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Bearer {
+    Machine(String),
+    Person(String),
 }
 
 impl Tokens {
@@ -38,10 +58,16 @@ impl Tokens {
         })
     }
 
-    pub(super) fn make(&self, machine: &str, now: HubTime) -> String {
+    pub(super) fn make(&self, bearer: Bearer, now: HubTime) -> String {
+        let seconds = bearer.seconds();
+        let (id, person) = match bearer {
+            Bearer::Machine(name) => (name, false),
+            Bearer::Person(name) => (name, true),
+        };
         let claims = Claims {
-            exp: now.plus(Duration::from_secs(LIFE_SECONDS)).0,
-            id: machine.to_owned(),
+            exp: now.plus(Duration::from_secs(seconds)).0,
+            id,
+            person,
         };
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
         let head = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
@@ -50,8 +76,8 @@ impl Tokens {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
     }
 
-    /// The machine a token was made for, while it is good.
-    pub(super) fn machine(&self, token: &str, now: HubTime) -> Option<String> {
+    /// Whom a token was made for, while it is good.
+    pub(super) fn bearer(&self, token: &str, now: HubTime) -> Option<Bearer> {
         if token.len() > BYTES_MAX {
             return None;
         }
@@ -61,7 +87,11 @@ impl Tokens {
         let (_, claims) = signed.split_once('.')?;
         let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
         let claims: Claims = serde_json::from_slice(&claims).ok()?;
-        (claims.exp > now.0).then_some(claims.id)
+        let bearer = match claims.person {
+            true => Bearer::Person(claims.id),
+            false => Bearer::Machine(claims.id),
+        };
+        (claims.exp > now.0).then_some(bearer)
     }
 }
 
@@ -73,23 +103,33 @@ mod tests {
     fn a_token_names_its_machine_until_it_ends() {
         let tokens = Tokens::new().unwrap();
         let now = HubTime(1_000_000);
-        let token = tokens.make("web-1", now);
-        assert_eq!(tokens.machine(&token, now).as_deref(), Some("web-1"));
+        let token = tokens.make(Bearer::Machine("web-1".to_owned()), now);
         assert_eq!(
-            tokens.machine(&token, now.plus(Duration::from_secs(LIFE_SECONDS))),
+            tokens.bearer(&token, now),
+            Some(Bearer::Machine("web-1".to_owned()))
+        );
+        assert_eq!(
+            tokens.bearer(&token, now.plus(Duration::from_secs(LIFE_SECONDS))),
             None
         );
-        assert_eq!(Tokens::new().unwrap().machine(&token, now), None);
+        assert_eq!(Tokens::new().unwrap().bearer(&token, now), None);
+        let person = tokens.make(Bearer::Person("ana".to_owned()), now);
+        assert_eq!(
+            tokens.bearer(&person, now),
+            Some(Bearer::Person("ana".to_owned()))
+        );
+        let over = now.plus(Duration::from_secs(PERSON_LIFE_SECONDS));
+        assert_eq!(tokens.bearer(&person, over), None);
         let mut forged = token.into_bytes();
         for at in 0..forged.len() {
             forged[at] ^= 1;
             if let Ok(text) = std::str::from_utf8(&forged) {
-                assert_eq!(tokens.machine(text, now), None, "byte {at}");
+                assert_eq!(tokens.bearer(text, now), None, "byte {at}");
             }
             forged[at] ^= 1;
         }
         for text in ["", ".", "..", "x.y.z"] {
-            assert_eq!(tokens.machine(text, now), None);
+            assert_eq!(tokens.bearer(text, now), None);
         }
     }
 }

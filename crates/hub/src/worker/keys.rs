@@ -125,7 +125,7 @@ impl Worker {
     }
 }
 
-fn name_fits(name: &str) -> Result<(), OrderError> {
+pub(super) fn name_fits(name: &str) -> Result<(), OrderError> {
     let fits = (1..=limits::KEY_NAME_BYTES_MAX).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_graphic());
     if fits {

@@ -10,6 +10,7 @@ mod bans;
 pub(crate) mod circle;
 mod keys;
 mod members;
+mod people;
 mod rules;
 mod streams;
 
@@ -36,7 +37,10 @@ use crate::{
     error::{HubError, OrderError},
     fanout::FanOut,
     member::{Invite, Join, Joined, Opening, Renew, StatementTaken, Wish},
-    order::{AlertFilter, Allowlist, NewKey, Release, Released, Report, Reported, StoredAlert},
+    order::{
+        AlertFilter, Allowlist, NewKey, NewPerson, PersonMade, Release, Released, Report, Reported,
+        StoredAlert,
+    },
     registry::Record,
     tls::ca::Authority,
     view::View,
@@ -101,6 +105,22 @@ pub(crate) enum Order {
         kind: KeyKind,
         name: String,
         reply: Reply<()>,
+    },
+    AddPerson {
+        by: Caller,
+        person: NewPerson,
+        reply: Reply<PersonMade>,
+    },
+    RemovePerson {
+        by: Caller,
+        name: String,
+        reply: Reply<()>,
+    },
+    UseCode {
+        name: String,
+        step: u64,
+        from: std::net::IpAddr,
+        reply: Reply<bool>,
     },
     Invite {
         by: Caller,
@@ -521,6 +541,23 @@ impl Worker {
                 reply,
             } => {
                 let outcome = self.remove_key(&by, kind, &name, turn);
+                Self::answer(turn, before, reply, outcome, |_, _, _| {});
+            }
+            Order::AddPerson { by, person, reply } => {
+                let outcome = self.add_person(&by, person, turn);
+                Self::answer(turn, before, reply, outcome, |_, _, _| {});
+            }
+            Order::RemovePerson { by, name, reply } => {
+                let outcome = self.remove_person(&by, &name, turn);
+                Self::answer(turn, before, reply, outcome, |_, _, _| {});
+            }
+            Order::UseCode {
+                name,
+                step,
+                from,
+                reply,
+            } => {
+                let outcome = self.use_code(&name, step, from, turn);
                 Self::answer(turn, before, reply, outcome, |_, _, _| {});
             }
             order => self.carry_out_fleet(order, turn, before),

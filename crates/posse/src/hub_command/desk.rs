@@ -4,7 +4,8 @@ use std::io::Write;
 
 use anyhow::{Result, bail};
 use hub::{
-    Caller, CommunityId, Core, Invite, KeyKind, NewKey, OrderError, OrgId, RulesChange, Wish,
+    Caller, CommunityId, Core, Invite, KeyKind, NewKey, NewPerson, OrderError, OrgId, RulesChange,
+    Wish,
 };
 use model::{format_duration, harmless};
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,17 @@ pub(crate) enum HubOrder {
         name: String,
         kind: KeyKind,
     },
+    AddPerson {
+        name: String,
+        organisation: OrgId,
+        role: fleet::Role,
+        password: Option<String>,
+    },
+    RemovePerson {
+        name: String,
+    },
     Keys,
+    People,
     Members,
     Bans {
         after: u64,
@@ -178,6 +189,26 @@ pub(super) async fn carry_out(
             core.remove_key(by, kind, &name).await?;
             text(format!("removed the {} {name}", kind.word()))
         }
+        HubOrder::AddPerson {
+            name,
+            organisation,
+            role,
+            password,
+        } => {
+            let person = NewPerson {
+                name: name.clone(),
+                organisation,
+                role,
+                password,
+            };
+            let made = core.add_person(by, person).await?;
+            value(json!({ "name": name, "password": made.password, "authenticator": made.link }))
+        }
+        HubOrder::RemovePerson { name } => {
+            core.remove_person(by, &name).await?;
+            text(format!("{name} may no longer log in"))
+        }
+        HubOrder::People => value(json!(core.people())),
         HubOrder::Keys => value(json!(core.keys())),
         HubOrder::Members => value(json!(core.members())),
         HubOrder::Bans { after } => value(bans(core, by, after)),

@@ -3,6 +3,7 @@
 
 mod control;
 mod desk;
+mod people;
 mod tell;
 
 use std::{
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         Some(HubCommand::Admit(change)) => order(&change.state, &change.admit(), out),
         Some(HubCommand::Expel(change)) => order(&change.state, &change.expel(), out),
         Some(HubCommand::Vouch(vouch)) => order(&vouch.state, &vouch.order(), out),
+        Some(HubCommand::People(command)) => people::run(command, out),
         Some(HubCommand::Rules(rules)) => order(&rules.state, &rules.order(), out),
         None => serve(arguments, out),
     }
