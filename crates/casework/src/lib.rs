@@ -11,9 +11,12 @@
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod bag;
 mod case;
 mod dossier;
 pub mod jurisdiction;
+pub mod referral;
 
+pub use bag::zip;
 pub use case::{Case, CaseError, Closing, Forbearance, Note, Referral, Step, Taken};
 pub use dossier::{CustodyStep, Dossier, ExhibitRecord, Indexed};
