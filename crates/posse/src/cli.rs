@@ -163,6 +163,12 @@ pub(crate) struct HubArgs {
     /// Serve metrics at http://ADDR:PORT/metrics; keep it on loopback.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// End when standard input does.
+    #[arg(long, hide = true)]
+    pub(crate) while_input: bool,
+    /// Run the hub as a child, again when it ends, until standard input ends.
+    #[arg(long, hide = true)]
+    pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

@@ -18,6 +18,7 @@ use crate::{
     budget::Bytes,
     geoip::GeoIpConfig,
     guard::{Silence, VitalsConfig},
+    hub_command::HubConfig,
 };
 
 /// Where the configuration is looked for when none is named.
@@ -46,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) vitals: VitalsConfig,
     pub(crate) geoip: GeoIpConfig,
     pub(crate) fleet: uplink::FleetConfig,
+    pub(crate) hub: HubConfig,
 }
 
 /// One `[[source]]`: exactly one of `file`, `journal`, `syslog_udp`, `syslog_tcp`, `stdin`.

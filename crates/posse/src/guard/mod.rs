@@ -45,6 +45,7 @@ use crate::{
     exit::Exit,
     facts::Facts,
     feed::Feed,
+    hub_command::Kept,
     order::entry_of,
     sandbox::Sandbox,
     service::Supervisor,
@@ -55,6 +56,8 @@ use crate::{
 const NAP: Duration = Duration::from_secs(1);
 /// How long a stop waits for the record.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a stop waits for the hub beside it.
+const HUB_FAREWELL: Duration = Duration::from_secs(12);
 /// Least journal that is worth a new snapshot.
 const JOURNAL_BYTES: u64 = 8 << 20;
 /// How often the numbers for the status page and metrics are renewed.
@@ -121,6 +124,8 @@ pub(crate) struct Guard {
     reload: reload::Reload,
     errands: errands::Errands,
     sandbox: Sandbox,
+    /// The hub that `[hub]` asks for.
+    hub: Option<Kept>,
     board: Board,
     notifier: notify::Notifier,
     /// The line to the hub, if this machine has joined one.
@@ -437,10 +442,26 @@ impl Guard {
         let errand = move || {
             done.send(recorder.record_and_wait(vec![stop]).is_ok()).ok();
         };
-        if self.errands.run(errand).is_err() || wait.recv_timeout(LAST_WORDS).is_err() {
+        let asked = self.errands.run(errand);
+        let hub = self.hub.map(|hub| part(&self.errands, hub));
+        if asked.is_err() || wait.recv_timeout(LAST_WORDS).is_err() {
             eprintln!("posse: stopped before everything was recorded");
         }
+        if let Some(hub) = hub {
+            hub.recv_timeout(HUB_FAREWELL).ok();
+        }
     }
+}
+
+/// The hub ends beside us; only an errand may wait for a process. Says when it is over.
+fn part(errands: &errands::Errands, hub: Kept) -> Receiver<()> {
+    let (done, wait) = crossbeam_channel::bounded(1);
+    let errand = move || {
+        drop(hub);
+        done.send(()).ok();
+    };
+    errands.run(errand).ok();
+    wait
 }
 
 /// A rule's good news (a login that succeeded) protects the range around it; it is neither an

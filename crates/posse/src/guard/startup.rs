@@ -40,6 +40,7 @@ use crate::{
     facts::Facts,
     feed::{self, Feed, Style},
     geoip::{GeoIp, GeoIpConfig},
+    hub_command::Kept,
     sandbox::{self, Needs, Sandbox},
     service::Supervisor,
     shield::Shield,
@@ -61,6 +62,7 @@ struct Ground {
     store: Store,
     facts: Facts,
     sandbox: Sandbox,
+    hub: Option<Kept>,
 }
 
 /// Reads what we are to do, and gives up everything that is not needed for it.
@@ -81,6 +83,7 @@ fn ground(arguments: &RunArgs) -> Result<Ground> {
     let store = open_store(&dir, &config)?;
     let facts = Facts::watch(config.sandbox.mode)
         .context("cannot start the thread that gathers host facts")?;
+    let hub = Kept::start(&config.hub, &dir)?;
     // From here on this process and all that it starts may do what the configuration needs.
     let sandbox = Sandbox::enter(&needs)?;
     Ok(Ground {
@@ -91,6 +94,7 @@ fn ground(arguments: &RunArgs) -> Result<Ground> {
         store,
         facts,
         sandbox,
+        hub,
     })
 }
 
@@ -164,6 +168,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         reload: Reload::new(arguments, dir, button.try_clone()?, budget.base),
         errands,
         sandbox: ground.sandbox,
+        hub: ground.hub,
         board,
         notifier,
         fleet: uplink,

@@ -3,6 +3,7 @@
 
 mod control;
 mod desk;
+mod keeper;
 mod people;
 mod tell;
 
@@ -11,6 +12,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -22,6 +24,7 @@ use store::{Durability, Recorder, Store, StoreOptions};
 use tokio::net::TcpListener;
 
 pub(crate) use desk::{HubOrder, keys, members, order};
+pub(crate) use keeper::{HubConfig, Kept};
 pub(crate) use tell::{bans, is_hub, status};
 
 use crate::{
@@ -43,6 +46,7 @@ pub(crate) fn run(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         Some(HubCommand::Vouch(vouch)) => order(&vouch.state, &vouch.order(), out),
         Some(HubCommand::People(command)) => people::run(command, out),
         Some(HubCommand::Rules(rules)) => order(&rules.state, &rules.order(), out),
+        None if arguments.keep => keeper::keep(arguments),
         None => serve(arguments, out),
     }
 }
@@ -57,7 +61,7 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         .enable_all()
         .thread_name("hub-net")
         .build()?;
-    let stop = runtime.block_on(async { stop_signals() })?;
+    let stop = runtime.block_on(async { stop_signals(arguments.while_input) })?;
     let (mut hub, recorder) = open(&dir, arguments.org.as_ref())?;
     let listener = runtime
         .block_on(TcpListener::bind(listen))
@@ -154,9 +158,16 @@ fn own_addresses(listen: IpAddr) -> Vec<IpAddr> {
     own
 }
 
-/// Ready when the process is asked to stop.
-fn stop_signals() -> Result<impl Future<Output = ()>> {
+/// Ready when the process is asked to stop: by a signal, or by the end of its standard input.
+fn stop_signals(while_input: bool) -> Result<impl Future<Output = ()>> {
     let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    if while_input {
+        let (end, far) = (keeper::end_of_input()?, far.try_clone()?);
+        thread::Builder::new().name("end".into()).spawn(move || {
+            end.recv().ok();
+            (&far).write_all(b"e").ok();
+        })?;
+    }
     signal_hook::low_level::pipe::register(SIGTERM, far.try_clone()?)?;
     signal_hook::low_level::pipe::register(SIGINT, far)?;
     near.set_nonblocking(true)?;

@@ -180,3 +180,59 @@ fn status(site: &Site) -> serde_json::Value {
 fn lines_read(site: &Site) -> u64 {
     status(site)["engine"]["lines"].as_u64().unwrap_or(0)
 }
+
+/// Processes of this site's hub, keeper included.
+fn hub_processes(site: &Site) -> Vec<i32> {
+    let state = site.state().join("hub").display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).into_owned();
+        let name = entry.file_name().to_string_lossy().parse::<i32>();
+        if let (Ok(pid), true) = (name, words.contains(&state)) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// The hub itself: the keeper has no `--while-input`.
+fn hub_itself(site: &Site) -> Option<i32> {
+    hub_processes(site).into_iter().find(|pid| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains("--while-input")
+    })
+}
+
+#[test]
+fn a_hub_runs_beside_the_guard_comes_back_and_ends_with_it() {
+    let site = Site::with_config("[hub]\nlisten = \"127.0.0.1:0\"\norg = \"acme\"\n");
+    let state = site.state().join("hub").display().to_string();
+    let hub = |words: &[&str]| {
+        let mut words = words.to_vec();
+        words.extend(["--state", &state]);
+        posse(&words)
+    };
+    let mut guard = Guard::start(&site, None, OBSERVE);
+    wait_until("the hub takes orders", || {
+        hub(&["status", "--json"]).status.success()
+    });
+    assert!(hub(&["ban", "203.0.113.9"]).status.success());
+    let first = hub_itself(&site).unwrap();
+    let pid = rustix::process::Pid::from_raw(first).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    wait_until("another hub runs", || {
+        hub_itself(&site).is_some_and(|now| now != first)
+            && stdout(&hub(&["bans", "--json"])).contains("203.0.113.9")
+    });
+    guard.kill();
+    wait_until("a killed guard takes the hub along", || {
+        hub_processes(&site).is_empty()
+    });
+    let mut guard = Guard::start(&site, None, OBSERVE);
+    wait_until("the hub is back", || {
+        stdout(&hub(&["bans", "--json"])).contains("203.0.113.9")
+    });
+    guard.stop();
+    assert_eq!(hub_processes(&site), Vec::<i32>::new());
+}
