@@ -37,6 +37,36 @@ pub enum Evidence {
     Datagram,
 }
 
+/// Parts of the words for what is seen in packets alone, before any handshake. This keeps honest
+/// members from being fooled by forged packets; against members who lie stand quorum and standing.
+const PACKETS: [&str; 13] = [
+    "amplification",
+    "ddos",
+    "dns-query",
+    "icmp",
+    "multi-ports",
+    "multi_ports",
+    "packet",
+    "port-scan",
+    "port_scan",
+    "portscan",
+    "reflection",
+    "syn-flood",
+    "udp",
+];
+
+impl Evidence {
+    /// What a report's kind says of it.
+    pub fn of_kind(kind: &Kind) -> Self {
+        let word = kind.as_str().to_ascii_lowercase();
+        if PACKETS.iter().any(|part| word.contains(part)) {
+            Self::Datagram
+        } else {
+            Self::Payload
+        }
+    }
+}
+
 /// The hash of the alerts or of the statement, whichever the hub uses to find it again.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -117,5 +147,25 @@ impl<'de> Deserialize<'de> for Org {
 impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         Ok(Self::new(&String::deserialize(d)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seen_in_packets_alone_is_no_evidence_against_their_sender() {
+        for kind in [
+            "crowdsecurity/iptables-scan-multi_ports",
+            "firewall/port-scan",
+            "dns/DDoS",
+            "ntp-amplification",
+        ] {
+            assert_eq!(Evidence::of_kind(&Kind::new(kind)), Evidence::Datagram);
+        }
+        for kind in ["crowdsecurity/ssh-bf", "http-probing", "operator", ""] {
+            assert_eq!(Evidence::of_kind(&Kind::new(kind)), Evidence::Payload);
+        }
     }
 }

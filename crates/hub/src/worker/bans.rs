@@ -589,14 +589,15 @@ impl Worker {
                 continue;
             };
             let unknown = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+            let kind = trust::Kind::new(&ban.kind);
             let report = trust::Report {
                 id: trust::ReportId(ban.provenance),
                 org: org.clone(),
                 asn: None,
                 network: network_of(from.unwrap_or(unknown)),
                 target: ban.prefix,
-                kind: trust::Kind::new(&ban.kind),
-                evidence: Evidence::Payload,
+                evidence: Evidence::of_kind(&kind),
+                kind,
                 lasts: u64::from(ban.lasts),
             };
             self.db.add_hearing(community, &report, turn.now)?;
