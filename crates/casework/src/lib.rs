@@ -14,9 +14,13 @@
 mod bag;
 mod case;
 mod dossier;
+pub mod handover;
+pub mod intake;
 pub mod jurisdiction;
 pub mod referral;
+mod span;
 
 pub use bag::zip;
 pub use case::{Case, CaseError, Closing, Forbearance, Note, Referral, Step, Taken};
 pub use dossier::{CustodyStep, Dossier, ExhibitRecord, Indexed};
+pub use span::span_in_words;

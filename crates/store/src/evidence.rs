@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    AlertId, CaseAct, Decision, Entry, ExhibitAct, HandoverAct, Prefix, Release, limits::BANS_MAX,
+    AlertId, AuthorityAct, CaseAct, Decision, Entry, ExhibitAct, HandoverAct, Prefix, Release,
+    limits::BANS_MAX,
 };
 use rusqlite::{Connection, params, types::Value};
 
@@ -164,6 +165,20 @@ impl Store {
         Ok(all)
     }
 
+    /// All that passed with authorities beside hand-overs: contacts confirmed, transfers agreed
+    /// to, orders taken in.
+    pub fn authority_acts(&self) -> Result<Vec<(u64, AuthorityAct)>, StoreError> {
+        let text = "SELECT authority_act.idx, entry.payload FROM authority_act
+                    JOIN entry USING (idx) ORDER BY authority_act.idx";
+        payloads(&self.db, text, &[], &mut |index, entry| match entry {
+            Entry::Authority(act) => Ok((index, act)),
+            _ => Err(damaged(
+                &format!("entry {index}"),
+                "it is not what its table says",
+            )),
+        })
+    }
+
     fn acts<T>(
         &self,
         text: &str,
@@ -225,10 +240,9 @@ pub(crate) fn kept(store: &Connection) -> Result<BTreeSet<i64>, StoreError> {
     let mut indices: BTreeSet<i64> = BTreeSet::new();
     let text = "SELECT idx FROM case_act UNION SELECT idx FROM exhibit_act
                 UNION SELECT idx FROM handover_act
-                UNION SELECT idx FROM entry WHERE instr(leaf, ?1)";
+                UNION SELECT idx FROM authority_act";
     let mut statement = store.prepare_cached(text)?;
-    // No table tells of what passed with authorities; its leaves do.
-    let mut rows = statement.query([b"\"kind\":\"authority\"".as_slice()])?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         indices.insert(row.get(0)?);
     }

@@ -2,7 +2,8 @@
 //! thrown away; whatever is added here must hold when entries come again in the same order.
 
 use model::{
-    AlertId, Author, CaseAct, CaseStep, Decision, Entry, ExhibitAct, HandoverAct, KnownBan, Release,
+    AlertId, Author, AuthorityAct, CaseAct, CaseStep, Decision, Entry, ExhibitAct, HandoverAct,
+    KnownBan, Release,
 };
 use rusqlite::{Connection, params};
 
@@ -44,16 +45,28 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
                 ])?;
         }
         Entry::Release(r) => release(db, index, r)?,
+        Entry::Authority(a) => authority(db, index, a)?,
         Entry::Case(c) => case(db, index, c)?,
         Entry::Exhibit(e) => exhibit(db, index, e)?,
         Entry::Handover(h) => handover(db, index, h)?,
-        Entry::Authority(_)
-        | Entry::Command(_)
+        Entry::Command(_)
         | Entry::Fleet(_)
         | Entry::Notice(_)
         | Entry::Start(_)
         | Entry::Stop(_) => {}
     }
+    Ok(())
+}
+
+fn authority(db: &Connection, index: u64, act: &AuthorityAct) -> Result<(), StoreError> {
+    let subject = match act {
+        AuthorityAct::ContactConfirmed { .. } => "contact",
+        AuthorityAct::TransferAgreed { case, .. } => case,
+        AuthorityAct::OrderTaken(taken) => &taken.order,
+        AuthorityAct::OrderStep { order, .. } => order,
+    };
+    db.prepare_cached("INSERT INTO authority_act (idx, subject) VALUES (?1, ?2)")?
+        .execute(params![sql(index), subject])?;
     Ok(())
 }
 

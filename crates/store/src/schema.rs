@@ -4,20 +4,22 @@ use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/0001_ledger.sql"),
     include_str!("../migrations/0002_projections.sql"),
     include_str!("../migrations/0003_bans.sql"),
     include_str!("../migrations/0004_evidence.sql"),
     include_str!("../migrations/0005_attestations.sql"),
+    include_str!("../migrations/0006_authority.sql"),
 ];
 
 /// The last migration that changed the shape of a projection.
-const PROJECTIONS_CHANGED: usize = 4;
+const PROJECTIONS_CHANGED: usize = 6;
 
 /// The tables that `projection` fills, each with the columns that order it.
-pub(crate) const PROJECTIONS: [(&str, &str); 12] = [
+pub(crate) const PROJECTIONS: [(&str, &str); 13] = [
     ("alert", "idx"),
+    ("authority_act", "idx"),
     ("ban", "prefix"),
     ("case_act", "idx"),
     ("case_alert", "case_no, alert"),

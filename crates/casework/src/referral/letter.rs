@@ -11,7 +11,10 @@ use super::{
     share::{Share, Source},
     sighting::{Clock, Sighting, sightings, users},
 };
-use crate::jurisdiction::{Basis, Contact, Country, Field};
+use crate::{
+    jurisdiction::{Basis, Contact, Country, Field},
+    span_in_words,
+};
 
 /// What Posse does and does not, whatever the case; the case's own words follow it.
 const NOT_DONE: [&str; 3] = [
@@ -387,7 +390,7 @@ fn instruments(asked: &Asked<'_>, country: Country) -> Vec<InstrumentLine> {
                 .clock
                 .iter()
                 .map(|c| {
-                    let span = model::format_duration(c.span());
+                    let span = span_in_words(c.span());
                     format!("{}: {span} from {}; {}", c.name, c.from, c.lapse)
                 })
                 .collect(),

@@ -8,7 +8,7 @@ use super::{
     letter::{Letter, second},
     text::{self, Page},
 };
-use crate::jurisdiction::Instrument;
+use crate::{jurisdiction::Instrument, span_in_words};
 
 /// One draft, as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn draft(
     page.item("How long it holds such data, if it cannot preserve it.");
     if let Some(clock) = asked.table.clock(form.instrument, clock) {
         page.head("Its clock");
-        page.field("Runs", &model::format_duration(clock.span()));
+        page.field("Runs", &span_in_words(clock.span()));
         page.field("From", &clock.from);
         let end = lapses(asked.dossier.now, clock.span());
         page.field("If it began when this was written, it would lapse", &end);

@@ -397,7 +397,7 @@ fn preservation_is_drafted_for_the_own_authority() {
     let text = all_text(ready);
     for part in [
         "article 29",
-        "60d",
+        "60 days",
         "2027-01-21T10:00:00Z",
         "sends this to no provider",
     ] {
