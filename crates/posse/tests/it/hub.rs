@@ -20,11 +20,16 @@ struct Hub {
 
 impl Hub {
     fn start(state: &Path) -> Self {
+        Self::start_on(state, 0)
+    }
+
+    fn start_on(state: &Path, port: u16) -> Self {
+        let listen = format!("127.0.0.1:{port}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_posse"))
             .args([
                 "hub",
                 "--listen",
-                "127.0.0.1:0",
+                &listen,
                 "--name",
                 "hub.example.org",
                 "--state",
@@ -494,4 +499,64 @@ fn each_community_has_its_own_members_rules_and_labels() {
             .status
             .success()
     );
+}
+
+#[test]
+fn a_guard_renews_its_certificate_and_goes_on_with_the_new_one() {
+    use crate::support::{Guard, Site};
+    use sha2::Digest as _;
+    let dir = tempfile::tempdir().unwrap();
+    let mut hub = Hub::start(&dir.path().join("hub"));
+    let token = hub.invite("guard", &[]);
+    let site = Site::new();
+    let url = format!("https://127.0.0.1:{}", hub.port);
+    let joined = site.ask(&["join", &url, &token]);
+    assert!(joined.status.success(), "{}", stderr(&joined));
+    // Four days pass: more than half of the seven that the certificate is good for.
+    let file = find(&site.state(), "membership.json");
+    let kept = || -> Value {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        // Its SHA-256 stands behind it.
+        let end = bytes.len().saturating_sub(32);
+        serde_json::from_slice(&bytes[..end]).unwrap_or_default()
+    };
+    let mut membership = kept();
+    let first = membership["certificate"].clone();
+    let issued: jiff::Timestamp = membership["issued"].as_str().unwrap().parse().unwrap();
+    let earlier = issued - jiff::SignedDuration::from_hours(4 * 24);
+    membership["issued"] = json!(earlier.to_string());
+    let mut bytes = membership.to_string().into_bytes();
+    let hash: [u8; 32] = sha2::Sha256::digest(&bytes).into();
+    bytes.extend(hash);
+    std::fs::write(&file, bytes).unwrap();
+    let mut guard = Guard::start(&site, None, &["--observe"]);
+    wait_until("the certificate is another", || {
+        kept()["certificate"].is_string() && kept()["certificate"] != first
+    });
+    let ledger = hub.said(&["ledger", "show", "--limit", "1000"]);
+    assert!(ledger.contains("\"act\":\"renewed\""), "{ledger}");
+    // It is the new one that counts after both were started again.
+    guard.stop();
+    let port = hub.port;
+    hub.kill();
+    let hub = Hub::start_on(&dir.path().join("hub"), port);
+    let _again = Guard::start(&site, None, &["--observe"]);
+    wait_until("its stream is open", || {
+        hub.said(&["members", "--json"]).contains("\"streams\":1")
+    });
+}
+
+fn find(folder: &Path, name: &str) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.ends_with(name) => return path,
+                false => {}
+            }
+        }
+    }
+    panic!("no {name}");
 }
