@@ -38,9 +38,18 @@ impl AlertId {
     }
 }
 
+impl AlertId {
+    /// An alert has one, but there may be many alerts: not through `fmt` digit by digit either.
+    fn with_hex<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+        let mut text = [0; 32];
+        put_hex(&self.0, &mut text);
+        read(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
 impl fmt::Display for AlertId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        self.with_hex(|text| f.write_str(text))
     }
 }
 
@@ -66,7 +75,7 @@ impl FromStr for AlertId {
 
 impl Serialize for AlertId {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        self.with_hex(|text| s.serialize_str(text))
     }
 }
 
@@ -95,14 +104,19 @@ impl ContentHash {
     }
 
     /// Alerts hold many hashes, so this does not go through `fmt` digit by digit.
-    fn with_hex<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+    pub(crate) fn with_hex<T>(&self, read: impl FnOnce(&str) -> T) -> T {
         let mut text = [0; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            if let [high, low] = pair {
-                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
-            }
-        }
+        put_hex(&self.0, &mut text);
         read(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// Writes two digits for each byte.
+fn put_hex(bytes: &[u8], text: &mut [u8]) {
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        if let [high, low] = pair {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+        }
     }
 }
 

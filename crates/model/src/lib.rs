@@ -22,6 +22,7 @@ pub mod glob;
 mod handover_act;
 mod harmless;
 mod host;
+mod json;
 pub mod limits;
 mod meta;
 mod news;

@@ -76,18 +76,21 @@ const TEXT_BYTES: usize = 30;
 const FRACTION: usize = 19;
 
 impl Timestamp {
-    /// Alerts hold many times, so this does not go through `fmt` digit by digit.
-    fn with_text<T>(self, read: impl FnOnce(&str) -> T) -> T {
-        let time = jiff::tz::Offset::UTC.to_datetime(self.into());
+    /// Alerts hold many times, so this goes neither through `fmt` nor through 128-bit numbers.
+    pub(crate) fn with_text<T>(self, read: impl FnOnce(&str) -> T) -> T {
+        let seconds = self.seconds();
+        let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
         // The range of this type has years of four digits only.
-        put(&mut text, 0..4, i32::from(time.year()));
-        put(&mut text, 5..7, i32::from(time.month()));
-        put(&mut text, 8..10, i32::from(time.day()));
-        put(&mut text, 11..13, i32::from(time.hour()));
-        put(&mut text, 14..16, i32::from(time.minute()));
-        put(&mut text, 17..19, i32::from(time.second()));
-        let nanos = time.subsec_nanosecond();
+        put(&mut text, 0..4, year);
+        put(&mut text, 5..7, month);
+        put(&mut text, 8..10, day);
+        let second = second as u32;
+        put(&mut text, 11..13, second / 3_600);
+        put(&mut text, 14..16, second / 60 % 60);
+        put(&mut text, 17..19, second % 60);
+        let nanos = self.0.rem_euclid(1_000_000_000) as u32;
         let end = if nanos == 0 {
             FRACTION
         } else {
@@ -106,10 +109,30 @@ impl Timestamp {
     }
 }
 
+/// Year, month and day of a day since 1970, where the year has four digits: days are counted from
+/// a 1st of March, so that the day that some years have more comes last (Neri and Schneider,
+/// "Euclidean affine functions and their application to calendar algorithms", 2022).
+const fn civil(days: i64) -> (u32, u32, u32) {
+    // From the 1st of March of the year 0.
+    let number = (days + 719_468) as u32;
+    let (century, of_century) = ((4 * number + 3) / 146_097, (4 * number + 3) % 146_097 / 4);
+    let (year, of_year) = (
+        (4 * of_century + 3) / 1_461,
+        (4 * of_century + 3) % 1_461 / 4,
+    );
+    let (month, of_month) = ((5 * of_year + 2) / 153, (5 * of_year + 2) % 153 / 5);
+    let is_next = month >= 10;
+    (
+        100 * century + year + is_next as u32,
+        if is_next { month - 9 } else { month + 3 },
+        of_month + 1,
+    )
+}
+
 /// Writes a number's digits into their places.
-fn put(text: &mut [u8], place: std::ops::Range<usize>, mut number: i32) {
+fn put(text: &mut [u8], place: std::ops::Range<usize>, mut number: u32) {
     for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
-        *digit = b'0' + (number % 10).unsigned_abs() as u8;
+        *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
 }

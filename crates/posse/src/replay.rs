@@ -24,6 +24,8 @@ use crate::{
 
 /// Entries written to the ledger in one go.
 const RECORD_BATCH: usize = 4_096;
+/// Bytes of alerts printed in one go.
+const TEXT_BYTES: usize = 128 << 10;
 
 pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
     let config = match &arguments.config {
@@ -70,7 +72,7 @@ pub(crate) fn run(arguments: &ReplayArgs, out: &mut dyn Write) -> Result<Exit> {
                 print_of(arguments)
             },
             counts: BTreeMap::new(),
-            line: Vec::new(),
+            text: Vec::new(),
             last: Timestamp::EPOCH,
         },
     };
@@ -101,7 +103,7 @@ pub(crate) fn replay_one(path: &Path, kind: &str, out: &mut dyn Write) -> Result
             record: None,
             printed: Print::Human,
             counts: BTreeMap::new(),
-            line: Vec::new(),
+            text: Vec::new(),
             last: Timestamp::EPOCH,
         },
     };
@@ -137,8 +139,8 @@ struct Desk {
     printed: Print,
     /// Alerts by rule.
     counts: BTreeMap<String, u64>,
-    /// What is printed next; kept, so that long alerts need not grow it each time.
-    line: Vec<u8>,
+    /// What is printed next: a page of the disk's cache that is written to twice costs twice.
+    text: Vec<u8>,
     /// The newest time any alert spoke of.
     last: Timestamp,
 }
@@ -181,6 +183,8 @@ impl Replay {
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
+        // Also what was found before something failed.
+        self.desk.hand_over(out)?;
         outcome
     }
 
@@ -298,10 +302,11 @@ impl Desk {
             match self.printed {
                 Print::Human => writeln!(out, "{}  {}", alert.last, alert.message)?,
                 Print::Json => {
-                    self.line.clear();
-                    serde_json::to_writer(&mut self.line, &alert)?;
-                    self.line.push(b'\n');
-                    out.write_all(&self.line)?;
+                    alert.put_json(&mut self.text)?;
+                    self.text.push(b'\n');
+                    if self.text.len() >= TEXT_BYTES {
+                        self.hand_over(out)?;
+                    }
                 }
                 Print::Nothing => {}
             }
@@ -323,6 +328,13 @@ impl Desk {
                     .try_for_each(|entry| record.add(entry))?;
             }
         }
+        Ok(())
+    }
+
+    /// Prints what waits to be printed.
+    fn hand_over(&mut self, out: &mut dyn Write) -> Result<()> {
+        out.write_all(&self.text)?;
+        self.text.clear();
         Ok(())
     }
 }
