@@ -17,6 +17,7 @@ mod dossier;
 pub mod handover;
 pub mod intake;
 pub mod jurisdiction;
+pub mod pack;
 pub mod referral;
 mod span;
 

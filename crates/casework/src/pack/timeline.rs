@@ -1,0 +1,293 @@
+//! What happened, in the order in which it happened: for the report's picture and for people.
+
+use model::{CaseStep, ExhibitAct, HandoverAct, MilestoneKind, OutcomeKind, Timestamp};
+
+use super::words;
+use crate::Dossier;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MomentKind {
+    Attack,
+    Alert,
+    Ban,
+    Exhibit,
+    Case,
+    Law,
+}
+
+impl MomentKind {
+    pub const ALL: [Self; 6] = [
+        Self::Attack,
+        Self::Alert,
+        Self::Ban,
+        Self::Exhibit,
+        Self::Case,
+        Self::Law,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attack => "attack",
+            Self::Alert => "alert",
+            Self::Ban => "ban",
+            Self::Exhibit => "exhibit",
+            Self::Case => "case",
+            Self::Law => "law",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    pub at: Timestamp,
+    pub kind: MomentKind,
+    pub text: String,
+    /// The ledger entry that says so.
+    pub entry: u64,
+}
+
+/// All moments of a case, the earliest first.
+pub fn timeline(dossier: &Dossier) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    attacks(dossier, &mut moments);
+    bans(dossier, &mut moments);
+    for exhibit in &dossier.exhibits {
+        for step in &exhibit.custody {
+            moments.push(Moment {
+                at: step.what.at(),
+                kind: MomentKind::Exhibit,
+                text: custody_text(&step.what),
+                entry: step.index,
+            });
+        }
+    }
+    for step in &dossier.case.steps {
+        case_moment(step, &mut moments);
+    }
+    for act in &dossier.handovers {
+        moments.push(Moment {
+            at: act.what.at(),
+            kind: MomentKind::Law,
+            text: handover_text(&act.what),
+            entry: act.index,
+        });
+    }
+    moments.sort();
+    moments
+}
+
+fn attacks(dossier: &Dossier, moments: &mut Vec<Moment>) {
+    for alert in &dossier.alerts {
+        let (entry, alert) = (alert.index, &alert.what);
+        moments.push(Moment {
+            at: alert.first,
+            kind: MomentKind::Attack,
+            text: format!("first event that counted: {} {}", alert.scope, alert.value),
+            entry,
+        });
+        moments.push(Moment {
+            at: alert.last,
+            kind: MomentKind::Alert,
+            text: format!("{}: {} {}", alert.rule, alert.scope, alert.value),
+            entry,
+        });
+    }
+}
+
+fn bans(dossier: &Dossier, moments: &mut Vec<Moment>) {
+    for ban in &dossier.bans {
+        moments.push(Moment {
+            at: ban.what.from,
+            kind: MomentKind::Ban,
+            text: format!(
+                "{} banned until {}",
+                ban.what.prefix,
+                words::seconds_utc(ban.what.until)
+            ),
+            entry: ban.index,
+        });
+    }
+    for release in &dossier.releases {
+        moments.push(Moment {
+            at: release.what.at,
+            kind: MomentKind::Ban,
+            text: format!("ban of {} lifted", release.what.prefix),
+            entry: release.index,
+        });
+    }
+}
+
+/// One step of custody in a sentence.
+pub fn custody_text(act: &ExhibitAct) -> String {
+    match act {
+        ExhibitAct::Acquired(a) => {
+            format!(
+                "{} taken in by {} ({}): {}",
+                a.exhibit, a.by, a.method, a.title
+            )
+        }
+        ExhibitAct::Looked {
+            exhibit,
+            by,
+            how,
+            reason,
+            ..
+        } => format!("{exhibit}: bytes given to {by} ({how}): {reason}"),
+        ExhibitAct::Held {
+            exhibit, by, hold, ..
+        } => format!("{exhibit}: legal hold {hold} placed by {by}"),
+        ExhibitAct::Asked {
+            exhibit,
+            by,
+            reason,
+            ..
+        } => format!("{exhibit}: {by} asks for release or destruction: {reason}"),
+        ExhibitAct::Agreed { exhibit, by, .. } => {
+            format!("{exhibit}: {by} agrees, as the second person")
+        }
+        ExhibitAct::Declined { exhibit, by, .. } => format!("{exhibit}: {by} declines"),
+        ExhibitAct::Purged { exhibit, cause, .. } => {
+            format!("{exhibit}: bytes destroyed ({cause}); the hashes stay")
+        }
+        ExhibitAct::FixityChecked {
+            exhibit,
+            intact: true,
+            ..
+        } => format!("{exhibit}: read again, unchanged"),
+        ExhibitAct::FixityChecked { exhibit, found, .. } => {
+            format!("{exhibit}: read again, NOT as it was: {found}")
+        }
+    }
+}
+
+fn case_moment(step: &crate::Step, moments: &mut Vec<Moment>) {
+    use MomentKind::{Ban, Case, Law};
+    let act = &step.act;
+    let (at, kind, text) = match &act.step {
+        CaseStep::Opened { title, .. } => (
+            act.at,
+            Case,
+            format!("{} opened by {}: {title}", act.case, act.by),
+        ),
+        CaseStep::MeasureTaken {
+            when, what, effect, ..
+        } => (*when, Ban, format!("{what} ({effect})")),
+        CaseStep::Milestone(milestone) => (
+            milestone.when,
+            Law,
+            format!("{} ({})", milestone_text(milestone.kind), milestone.source),
+        ),
+        CaseStep::Referred {
+            referral,
+            country,
+            authority,
+            ..
+        } => (
+            act.at,
+            Law,
+            format!("{referral}: referred to {authority} ({country})"),
+        ),
+        CaseStep::OutcomeRecorded(outcome) => (
+            outcome.when,
+            Law,
+            format!(
+                "{}: {} ({})",
+                outcome_text(outcome.kind),
+                outcome.count,
+                outcome.source
+            ),
+        ),
+        CaseStep::Closed { reason } => (act.at, Case, format!("{} closed: {reason}", act.case)),
+        CaseStep::Reopened { reason } => {
+            (act.at, Case, format!("{} opened again: {reason}", act.case))
+        }
+        _ => return,
+    };
+    moments.push(Moment {
+        at,
+        kind,
+        text,
+        entry: step.index,
+    });
+}
+
+fn handover_text(act: &HandoverAct) -> String {
+    match act {
+        HandoverAct::Offered { handover, to, .. } => format!("{handover}: offered to {to}"),
+        HandoverAct::Received { handover, by, .. } => format!("{handover}: received by {by}"),
+        HandoverAct::Declined { handover, by, .. } => format!("{handover}: declined by {by}"),
+        HandoverAct::Looked { handover, by, .. } => format!("{handover}: looked at by {by}"),
+        HandoverAct::MoreAsked { handover, by, .. } => {
+            format!("{handover}: {by} asks for more")
+        }
+        HandoverAct::Answered { handover, by, .. } => format!("{handover}: answered by {by}"),
+        HandoverAct::OutcomeReported { handover, by, .. } => {
+            format!("{handover}: {by} reports an outcome")
+        }
+    }
+}
+
+/// The milestone's name in plain words.
+pub const fn milestone_text(kind: MilestoneKind) -> &'static str {
+    match kind {
+        MilestoneKind::Referred => "referred to an authority",
+        MilestoneKind::Received => "receipt confirmed",
+        MilestoneKind::PreservationAsked => "preservation of data asked for",
+        MilestoneKind::PreservationConfirmed => "preservation of data confirmed",
+        MilestoneKind::OrderIssued => "order issued",
+        MilestoneKind::TakenDown => "taken down",
+        MilestoneKind::Arrest => "arrest",
+        MilestoneKind::Other => "other step",
+    }
+}
+
+pub const fn outcome_text(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Arrests => "arrests",
+        OutcomeKind::Charges => "charges",
+        OutcomeKind::Convictions => "convictions",
+        OutcomeKind::Seizures => "seizures",
+        OutcomeKind::ServersTakenDown => "servers taken down",
+        OutcomeKind::HostsCleaned => "hosts cleaned",
+        OutcomeKind::MoneyRecovered => "money recovered",
+        OutcomeKind::NoAction => "no action",
+        OutcomeKind::Other => "other outcome",
+    }
+}
+
+/// The timeline for spreadsheets.
+pub(super) fn csv(dossier: &Dossier) -> String {
+    let mut out = String::from("time_utc,kind,what,ledger_entry\r\n");
+    for moment in timeline(dossier) {
+        out.push_str(&format!(
+            "{},{},{},{}\r\n",
+            moment.at,
+            moment.kind.name(),
+            field(&moment.text),
+            moment.entry
+        ));
+    }
+    out
+}
+
+/// RFC 4180; what a spreadsheet would take for a formula is made a text.
+fn field(text: &str) -> String {
+    let line = words::one_line(text, 1_000);
+    let guard = if line.starts_with(['=', '+', '-', '@']) {
+        "'"
+    } else {
+        ""
+    };
+    format!("\"{guard}{}\"", line.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_texts_to_a_spreadsheet() {
+        assert_eq!(field("a \"b\"\n"), "\"a \"\"b\"\"\"");
+        assert_eq!(field("=1+1"), "\"'=1+1\"");
+    }
+}
