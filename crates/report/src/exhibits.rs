@@ -56,6 +56,7 @@ fn one(exhibit: &ExhibitRecord, paper: &mut Paper<'_>) {
     paper.fact("On the authority of", &a.authority);
     paper.fact("Why", &a.reason);
     paper.fact("Clock", &clock(a));
+    paper.fact("Note", &a.note);
     if let Some(parent) = &a.parent {
         paper.fact(
             "Made from",

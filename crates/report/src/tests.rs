@@ -47,6 +47,7 @@ fn acquisition(number: usize) -> Acquisition {
         tlp: Tlp::Amber,
         sources: vec![],
         alert: None,
+        note: String::new(),
         sealed_with: "vault".to_owned(),
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn acquisition() -> Acquisition {
         tlp: Tlp::Amber,
         sources: vec![],
         alert: None,
+        note: String::new(),
         sealed_with: "vault".to_owned(),
     }
 }
