@@ -58,7 +58,7 @@ pub fn write(
             file.sync_all().map_err(at(&part.path, "sync"))?;
         }
         Form::Encrypted(recipients) => {
-            let folder = part.path.parent().unwrap_or(Path::new("."));
+            let folder = folder_of(&part.path);
             // Without a name: a killed export leaves no plain text behind.
             let mut plain =
                 tempfile::tempfile_in(folder).map_err(at(folder, "make a temporary file in"))?;
@@ -110,11 +110,7 @@ impl Part {
             }
             Err(e) => return Err(at(target, "give the name")(e.into())),
         }
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        sync_folder(folder)
+        sync_folder(folder_of(target))
     }
 }
 
@@ -122,6 +118,13 @@ impl Drop for Part {
     fn drop(&mut self) {
         // After the renaming there is nothing under this name.
         let _ = remove(&self.path);
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
