@@ -68,7 +68,11 @@ pub(crate) struct Shared {
     pub(crate) presences: Presences,
     communities: Mutex<Vec<CommunityStatus>>,
     pub(crate) announcers: mpsc::UnboundedSender<Arc<FanOut>>,
+    systems: OnceLock<SystemOf>,
 }
+
+/// Which autonomous system an address is in, for who knows.
+pub type SystemOf = Box<dyn Fn(IpAddr) -> Option<u32> + Send + Sync>;
 
 /// Ledger indices of statements that were taken lately, by the hash of their bytes.
 #[derive(Default)]
@@ -149,6 +153,7 @@ impl Hub {
             presences: Presences::default(),
             communities: Mutex::default(),
             announcers,
+            systems: OnceLock::new(),
         });
         let parts = Parts {
             shared: Arc::clone(&shared),
@@ -174,6 +179,12 @@ impl Hub {
 
     pub fn core(&self) -> Core {
         self.core.clone()
+    }
+
+    /// From now on reporters of one autonomous system are known as such; before, their network
+    /// stands for it. The first who tells is believed.
+    pub fn know_systems(&self, of: SystemOf) {
+        let _ = self.core.shared.systems.set(of);
     }
 
     /// What was ordered is made durable, then the core ends.
@@ -815,6 +826,10 @@ impl Shared {
 
     pub(crate) fn communities(&self) -> Vec<CommunityStatus> {
         lock(&self.communities).clone()
+    }
+
+    pub(crate) fn system_of(&self, address: IpAddr) -> Option<u32> {
+        self.systems.get()?(address)
     }
 
     fn failed_too_often(&self, from: IpAddr) -> bool {

@@ -43,7 +43,7 @@ mod worker;
 
 pub use ban::{Ban, BanId, Change, Changes, EndCause, Point};
 pub use caller::{Caller, KeyKind, Means, Role};
-pub use core::{Core, Hub};
+pub use core::{Core, Hub, SystemOf};
 pub use error::{HubError, LoginError, OrderError};
 pub use member::{Invite, RefusedBan, RulesChange, Wish};
 pub use metrics::serve_metrics;

@@ -163,6 +163,10 @@ pub(crate) struct HubArgs {
     /// Serve metrics at http://ADDR:PORT/metrics; keep it on loopback.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// Who runs which network (GeoLite2-ASN or of that kind, .mmdb), so that reports from one
+    /// autonomous system count as what they are.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) asn: Option<PathBuf>,
     /// End when standard input does.
     #[arg(long, hide = true)]
     pub(crate) while_input: bool,

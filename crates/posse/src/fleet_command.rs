@@ -125,7 +125,10 @@ pub(crate) fn explain(arguments: &AddressArgs, out: &mut dyn Write) -> Result<Ex
     }
     if hub_command::is_hub(&arguments.state) {
         for told in &fleet {
-            writeln!(out, "{}", serde_json::to_string_pretty(told)?)?;
+            voices(told, out)?;
+        }
+        if !is_running {
+            writeln!(out, "the hub does not run: what it knows is not told")?;
         }
         return Ok(Exit::Success);
     }
@@ -137,6 +140,18 @@ pub(crate) fn explain(arguments: &AddressArgs, out: &mut dyn Write) -> Result<Ex
         )?;
     }
     Ok(Exit::Success)
+}
+
+/// What a hub's court says of it: every voice, and why it counts or does not.
+fn voices(told: &Value, out: &mut dyn Write) -> Result<()> {
+    let community = told["community"].as_str().unwrap_or_default();
+    let explanation: trust::Explanation =
+        serde_json::from_value(told["explanation"].clone()).context("the hub's answer")?;
+    writeln!(out, "in {}:", harmless(community))?;
+    for line in explanation.to_string().lines() {
+        writeln!(out, "  {}", harmless(line))?;
+    }
+    Ok(())
 }
 
 #[derive(Default)]

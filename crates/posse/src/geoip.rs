@@ -94,6 +94,12 @@ impl Database {
         })
     }
 
+    /// The autonomous system that announces the address.
+    pub(crate) fn system(&self, addr: IpAddr) -> Option<u32> {
+        let number = self.network(addr)?.number;
+        u32::try_from(number).ok().filter(|number| *number != 0)
+    }
+
     fn network(&self, addr: IpAddr) -> Option<Network> {
         let found = self.0.lookup(addr).ok()?;
         if !found.has_data() {

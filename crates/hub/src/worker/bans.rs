@@ -593,7 +593,7 @@ impl Worker {
             let report = trust::Report {
                 id: trust::ReportId(ban.provenance),
                 org: org.clone(),
-                asn: None,
+                asn: from.and_then(|from| self.shared.system_of(from)),
                 network: network_of(from.unwrap_or(unknown)),
                 target: ban.prefix,
                 evidence: Evidence::of_kind(&kind),

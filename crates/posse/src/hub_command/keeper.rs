@@ -41,6 +41,8 @@ pub(crate) struct HubConfig {
     pub(crate) names: Vec<String>,
     pub(crate) org: Option<hub::OrgId>,
     pub(crate) metrics: Option<SocketAddr>,
+    /// A database of networks (.mmdb).
+    pub(crate) asn: Option<PathBuf>,
 }
 
 /// The keeper as the guard has it; dropped, it and its hub end.
@@ -69,6 +71,9 @@ impl Kept {
         }
         if let Some(metrics) = config.metrics {
             command.arg("--metrics").arg(metrics.to_string());
+        }
+        if let Some(asn) = &config.asn {
+            command.arg("--asn").arg(asn);
         }
         let keeper = command
             .stdin(Stdio::piped())
@@ -133,6 +138,9 @@ fn hub(program: &PathBuf, arguments: &HubArgs) -> std::io::Result<Child> {
     }
     if let Some(metrics) = arguments.metrics {
         command.arg("--metrics").arg(metrics.to_string());
+    }
+    if let Some(asn) = &arguments.asn {
+        command.arg("--asn").arg(asn);
     }
     if let Some(state) = &arguments.state.state {
         command.arg("--state").arg(state);

@@ -31,7 +31,9 @@ use crate::{
     cli::{HubArgs, HubCommand},
     clock,
     exit::Exit,
-    facts, state,
+    facts,
+    geoip::Database,
+    state,
 };
 
 const HUB_DATABASE: &str = "hub.db";
@@ -63,6 +65,10 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         .build()?;
     let stop = runtime.block_on(async { stop_signals(arguments.while_input) })?;
     let (mut hub, recorder) = open(&dir, arguments.org.as_ref())?;
+    if let Some(file) = &arguments.asn {
+        let networks = Database::open(file)?;
+        hub.know_systems(Box::new(move |address| networks.system(address)));
+    }
     let listener = runtime
         .block_on(TcpListener::bind(listen))
         .with_context(|| format!("cannot listen on {listen}"))?;

@@ -24,6 +24,10 @@ impl Hub {
     }
 
     fn start_on(state: &Path, port: u16) -> Self {
+        Self::start_with(state, port, &[])
+    }
+
+    fn start_with(state: &Path, port: u16, extra: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_posse"))
             .args([
@@ -35,6 +39,7 @@ impl Hub {
                 "--state",
             ])
             .arg(state)
+            .args(extra)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -559,4 +564,32 @@ fn find(folder: &Path, name: &str) -> PathBuf {
         }
     }
     panic!("no {name}");
+}
+
+#[test]
+fn a_reporters_autonomous_system_is_known_where_a_database_tells_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let networks = dir.path().join("GeoLite2-ASN.mmdb");
+    let record = json!({"autonomous_system_number": 64_500,
+        "autonomous_system_organization": "Example"});
+    crate::geoip::write(&networks, &[("127.0.0.0/8", record)]);
+    let extra = ["--asn", networks.to_str().unwrap()];
+    let hub = Hub::start_with(&dir.path().join("hub"), 0, &extra);
+    let token = hub.invite("guard", &[]);
+    let key = new_key();
+    let request = join_request(&token, "web-1", &key, 1);
+    let (_, made) = Member::stranger(hub.port).call("POST", "/fleet/v1/join", &request);
+    let member = Member::with(made["certificate"].as_str().unwrap(), &key, hub.port);
+    let ban = signed_ban("main", 1, 1, "203.0.113.9", model::Tlp::Green);
+    let (status, answer) = member.send("POST", "/fleet/v1/main/statements", &ban);
+    assert_eq!(status, 200, "{answer}");
+    let told = hub.said(&["explain", "203.0.113.9"]);
+    assert!(
+        told.contains("in main:\n  203.0.113.9: plain host\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("  acme (AS64500, 127.0.0.0/24): ssh-bf"),
+        "{told}"
+    );
 }
