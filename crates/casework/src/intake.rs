@@ -11,6 +11,8 @@ use crate::{
     span_in_words,
 };
 
+/// Its name in the table of jurisdictions.
+const E_EVIDENCE: &str = "e_evidence";
 /// The day from which Regulation (EU) 2023/1543 applies (its article 34).
 const E_EVIDENCE_FROM: &str = "2026-08-18T00:00:00Z";
 
@@ -84,7 +86,7 @@ pub fn deadline(
             "Denmark takes no part in Regulation (EU) 2023/1543 (Protocol 22)",
         ));
     }
-    if !table.has_instrument(country, instrument) {
+    if !table.has_instrument(country, E_EVIDENCE) {
         return Err(not_bound(
             "the table of jurisdictions does not have it among those that are bound by Regulation \
              (EU) 2023/1543",
@@ -97,7 +99,7 @@ pub fn deadline(
         return Err(not_bound("the Regulation applies from 18 August 2026"));
     }
     let clock = table
-        .clock(instrument, clock)
+        .clock(E_EVIDENCE, clock)
         .ok_or_else(|| IntakeError::Unknown(instrument.to_owned()))?;
     Ok(Deadline {
         due: received.plus(clock.span()),

@@ -80,16 +80,19 @@ pub enum Field {
     /// The point of contact that answers day and night (Budapest Convention, article 35).
     PointOfContact,
     EuropolUnit,
+    /// The national CSIRT: no police, but often the fastest.
+    Csirt,
 }
 
 impl Field {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Authority,
         Self::Portal,
         Self::Email,
         Self::Telephone,
         Self::PointOfContact,
         Self::EuropolUnit,
+        Self::Csirt,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -100,6 +103,7 @@ impl Field {
             Self::Telephone => "telephone",
             Self::PointOfContact => "point_24_7",
             Self::EuropolUnit => "europol_unit",
+            Self::Csirt => "csirt",
         }
     }
 }

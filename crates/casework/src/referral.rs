@@ -364,7 +364,8 @@ fn recipient(
     };
     let (country, name, by) = match profile {
         Profile::Abuse => return abuse::recipient(share),
-        Profile::Police | Profile::Ic3 => (share.country, Field::Authority, Field::Portal),
+        Profile::Police => (share.country, Field::Authority, Field::Portal),
+        Profile::Ic3 => (share.country, Field::Portal, Field::Portal),
         Profile::Europol => (own()?, Field::EuropolUnit, Field::Portal),
         Profile::Preservation => (own()?, Field::Authority, Field::Portal),
     };
@@ -373,8 +374,13 @@ fn recipient(
         (Ok(name), Ok((field, by))) => Ok(Recipient::authority(country, &name, field, &by)),
         (name, by) => {
             let obstacles = [name.err(), by.err()];
-            let words = obstacles.into_iter().flatten().map(|o| o.to_string());
-            Err(words.collect())
+            let mut words: Vec<_> = obstacles
+                .into_iter()
+                .flatten()
+                .map(|o| o.to_string())
+                .collect();
+            words.dedup();
+            Err(words)
         }
     }
 }

@@ -46,7 +46,7 @@ pub struct OrderTaken {
     pub at: Timestamp,
     /// Names it here: `IN-2026-0001`.
     pub order: String,
-    /// The instrument by its name in the table of jurisdictions: `epoc`, `epoc_pr`, `national`.
+    /// What it is: `epoc`, `epoc_pr`, `national`.
     pub instrument: String,
     /// The issuing authority, and the country it is of.
     pub issuer: String,

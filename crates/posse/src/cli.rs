@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{Prefix, parse_duration};
 
-use crate::{case_command::CaseCommand, config::IMPORTED_RULES, hub_command::HubOrder};
+use crate::{
+    case_command::CaseCommand,
+    config::IMPORTED_RULES,
+    hub_command::HubOrder,
+    refer_command::{IntakeCommand, ReferArgs},
+};
 
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
 #[derive(Debug, Parser)]
@@ -61,6 +66,11 @@ pub(crate) enum Command {
     /// Cases: what belongs together, who is hurt, what was done, what came of it.
     #[command(subcommand)]
     Case(CaseCommand),
+    /// Refer a case: one referral for each country it touches, cut to that country's share.
+    Refer(ReferArgs),
+    /// Orders by which authorities ask this operator for data, with their clocks.
+    #[command(subcommand)]
+    Intake(IntakeCommand),
     /// Detection content: list it, check it, test it.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -962,6 +972,8 @@ impl Command {
             Self::Alerts(arguments) => arguments.state_of_owner(),
             Self::Ledger(command) => command.state_of_owner(),
             Self::Case(command) => command.state_of_owner(),
+            Self::Refer(arguments) => arguments.state_of_owner(),
+            Self::Intake(command) => command.state_of_owner(),
             _ => None,
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     geoip::GeoIpConfig,
     guard::{Silence, VitalsConfig},
     hub_command::HubConfig,
+    refer_command::ReferConfig,
 };
 
 /// Where the configuration is looked for when none is named.
@@ -47,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) vitals: VitalsConfig,
     pub(crate) geoip: GeoIpConfig,
     pub(crate) fleet: uplink::FleetConfig,
+    pub(crate) refer: ReferConfig,
     pub(crate) hub: HubConfig,
 }
 

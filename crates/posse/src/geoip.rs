@@ -189,6 +189,18 @@ impl Visitor<'_> for NumberVisitor {
 }
 
 impl GeoIp {
+    /// One database, whichever of the two it is.
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
+        let database = Arc::new(Database::open(path)?);
+        let mut found = Self::default();
+        if database.tells_cities() {
+            found.city = Some(database);
+        } else {
+            found.asn = Some(database);
+        }
+        Ok(found)
+    }
+
     /// Each database that can be read, and what is wrong with the others.
     pub(crate) fn open(config: &GeoIpConfig) -> (Self, Vec<Error>) {
         let mut faults = Vec::new();

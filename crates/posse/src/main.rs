@@ -28,6 +28,7 @@ mod manual;
 mod operator;
 mod order;
 mod record;
+mod refer_command;
 mod replay;
 mod rules_command;
 mod rules_lint;
@@ -88,6 +89,8 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Doctor(arguments) => doctor::run(arguments, out),
         Command::Ledger(command) => ledger_command::run(command, out),
         Command::Case(command) => case_command::run(command, out),
+        Command::Refer(arguments) => refer_command::run(arguments, out),
+        Command::Intake(command) => refer_command::intake(command, out),
         Command::Rules(command) => rules_command::run(command, out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "posse", out);

@@ -82,6 +82,7 @@ pub enum Why {
     },
     Unconfirmed {
         value: String,
+        confidence: Confidence,
     },
     /// One person has confirmed it.
     Half {
@@ -108,9 +109,10 @@ impl fmt::Display for Obstacle {
                 "{country} {field}: the contact is stale: last looked up {days} days ago, at most \
                  {max} are allowed; look it up again"
             )?,
-            Why::Unconfirmed { value } => write!(
+            Why::Unconfirmed { value, confidence } => write!(
                 f,
-                "{country} {field}: {value:?} is unconfirmed: nobody has looked it up; do so"
+                "{country} {field}: {value:?} is unconfirmed (the table has it by {}); look it up",
+                confidence.word()
             )?,
             Why::Half { by, value } => write!(
                 f,
@@ -192,11 +194,12 @@ impl Jurisdictions {
         }
         if fact.confidence != Confidence::Confirmed {
             let value = fact.value.clone();
-            return Err(obstacle(Why::Unconfirmed { value }));
+            let confidence = fact.confidence;
+            return Err(obstacle(Why::Unconfirmed { value, confidence }));
         }
         Ok(Contact {
             value: fact.value.clone(),
-            source: fact.source.clone(),
+            source: self.source_in_words(&fact.source).to_owned(),
             as_of: fact.as_of,
             basis: Basis::Table,
         })
@@ -259,7 +262,7 @@ instruments = []
 authority = { value = \"Office\", source = \"https://o.example/\", as_of = \"2026-11-01\", \
 confidence = \"confirmed\" }
 portal = { value = \"https://p.example/\", source = \"https://p.example/\", \
-as_of = \"2026-11-01\", confidence = \"reported\" }
+as_of = \"2026-11-01\", confidence = \"sourced\" }
 [block.KP]
 name = \"North Korea\"
 reason = \"listed\"

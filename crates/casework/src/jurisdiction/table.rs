@@ -31,15 +31,37 @@ pub enum TableError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
-    Unconfirmed,
-    Reported,
+    /// Nobody has looked.
+    Memory,
+    /// It follows from other values.
+    Derived,
+    /// An unverified list says so.
+    ThirdParty,
+    /// A kept copy of the source says so.
+    Sourced,
+    /// Two people looked at the source.
     Confirmed,
+}
+
+impl Confidence {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Derived => "derived",
+            Self::ThirdParty => "third party",
+            Self::Sourced => "sourced",
+            Self::Confirmed => "confirmed",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jurisdictions {
     meta: Meta,
+    /// What the sources are, by the names that values give them.
+    #[serde(default)]
+    source: BTreeMap<String, String>,
     #[serde(default)]
     pub instrument: BTreeMap<String, Instrument>,
     #[serde(default)]
@@ -113,12 +135,22 @@ impl Clock {
 pub struct CountryEntry {
     pub name: String,
     pub instruments: Vec<String>,
+    /// Where in the country it goes on to.
+    #[serde(default)]
+    pub routing: String,
+    #[serde(default)]
+    pub note: String,
+    pub budapest: Option<Fact>,
+    pub second_protocol: Option<Fact>,
+    pub un_convention: Option<Fact>,
+    pub cloud_act: Option<Fact>,
     authority: Option<Fact>,
     portal: Option<Fact>,
     email: Option<Fact>,
     telephone: Option<Fact>,
     point_24_7: Option<Fact>,
     europol_unit: Option<Fact>,
+    csirt: Option<Fact>,
 }
 
 /// A value with what is known of it.
@@ -159,7 +191,19 @@ impl CountryEntry {
             Field::Telephone => self.telephone.as_ref(),
             Field::PointOfContact => self.point_24_7.as_ref(),
             Field::EuropolUnit => self.europol_unit.as_ref(),
+            Field::Csirt => self.csirt.as_ref(),
         }
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        let treaties = [
+            &self.budapest,
+            &self.second_protocol,
+            &self.un_convention,
+            &self.cloud_act,
+        ];
+        let contacts = Field::ALL.into_iter().filter_map(|f| self.fact(f));
+        contacts.chain(treaties.into_iter().flatten())
     }
 }
 
@@ -219,6 +263,7 @@ impl Jurisdictions {
         for (name, law) in &self.instrument {
             let place = format!("instrument.{name}");
             texts(&place, &[&law.title, &law.cite, &law.who_may, &law.source])?;
+            self.known(&place, &law.source)?;
             self.not_later(&place, law.as_of)?;
             for clock in &law.clock {
                 texts(&place, &[&clock.name, &clock.from, &clock.lapse])?;
@@ -238,17 +283,32 @@ impl Jurisdictions {
             {
                 return Err(content(&place, format!("there is no instrument {name:?}")));
             }
-            for fact in Field::ALL.into_iter().filter_map(|f| entry.fact(f)) {
+            for fact in entry.facts() {
                 texts(&place, &[&fact.value, &fact.source])?;
+                self.known(&place, &fact.source)?;
                 self.not_later(&place, fact.as_of)?;
             }
         }
         for (code, block) in &self.block {
             let place = format!("block.{code}");
             texts(&place, &[&block.name, &block.reason, &block.source])?;
+            self.known(&place, &block.source)?;
             self.not_later(&place, block.as_of)?;
         }
         Ok(())
+    }
+
+    /// What a source's name stands for; an address stands for itself.
+    pub fn source_in_words<'a>(&'a self, name: &'a str) -> &'a str {
+        self.source.get(name).map_or(name, String::as_str)
+    }
+
+    fn known(&self, place: &str, source: &str) -> Result<(), TableError> {
+        if self.source.contains_key(source) || source.starts_with("https://") {
+            return Ok(());
+        }
+        let why = format!("{source:?} is no source of the table and no https address");
+        Err(content(place, why))
     }
 
     fn not_later(&self, place: &str, as_of: Timestamp) -> Result<(), TableError> {
@@ -287,26 +347,33 @@ mod tests {
     #[test]
     fn the_projects_table_is_whole() {
         let table = Jurisdictions::built_in().unwrap();
-        assert!(table.country.len() >= 25);
+        assert!(table.country.len() >= 70);
         for (code, entry) in &table.country {
-            for field in [Field::Authority, Field::Portal] {
-                assert!(entry.fact(field).is_some(), "{code} {field}");
-            }
+            assert!(entry.budapest.is_some(), "{code}");
             for field in Field::ALL {
                 let Some(fact) = entry.fact(field) else {
                     continue;
                 };
-                assert!(fact.source.starts_with("https://"), "{code} {field}");
                 // Nobody stands for a contact in a table that comes with a program.
                 assert_ne!(fact.confidence, Confidence::Confirmed, "{code} {field}");
+                let looked = fact.confidence != Confidence::Memory;
+                assert_eq!(looked, fact.source != "memory", "{code} {field}");
             }
-            assert!(!table.block.contains_key(code), "{code} is on both lists");
-            let eu = entry.fact(Field::EuropolUnit).is_some();
-            assert_eq!(eu, table.has_instrument(*code, "europol"), "{code}");
+            let party = entry
+                .budapest
+                .as_ref()
+                .unwrap()
+                .value
+                .starts_with("party since");
+            assert_eq!(party, table.has_instrument(*code, "budapest"), "{code}");
         }
-        for law in table.instrument.values() {
-            let reference = law.source.starts_with("https://");
-            assert!(reference && law.confidence >= Confidence::Reported);
+        let bound = table
+            .country
+            .keys()
+            .filter(|c| table.has_instrument(**c, "e_evidence"));
+        assert_eq!(bound.count(), 26);
+        for code in ["RU", "CN"] {
+            assert!(table.block.contains_key(&code.parse().unwrap()), "{code}");
         }
     }
 
@@ -315,16 +382,19 @@ mod tests {
         let table = Jurisdictions::built_in().unwrap();
         let hours =
             |law: &str, clock: &str| table.clock(law, clock).unwrap().span().as_secs() / 3_600;
-        assert_eq!(hours("epoc", "answer"), 240);
-        assert_eq!(hours("epoc", "emergency_answer"), 8);
-        let alarm = table.clock("epoc", "emergency_answer").unwrap().alarm();
+        assert_eq!(hours("e_evidence", "answer"), 240);
+        assert_eq!(hours("e_evidence", "emergency_answer"), 8);
+        let alarm = table
+            .clock("e_evidence", "emergency_answer")
+            .unwrap()
+            .alarm();
         assert_eq!(alarm.unwrap().as_secs(), 6 * 3_600);
-        assert_eq!(hours("epoc_pr", "preservation"), 60 * 24);
+        assert_eq!(hours("e_evidence", "preservation"), 60 * 24);
         assert_eq!(hours("budapest", "domestic_preservation"), 90 * 24);
-        assert_eq!(hours("usc_2703f", "preservation"), 90 * 24);
+        assert_eq!(hours("sca_2703f", "preservation"), 90 * 24);
         // Denmark takes no part in the Regulation (its recitals; Protocol 22).
-        assert!(!table.has_instrument("DK".parse().unwrap(), "epoc"));
-        assert!(table.has_instrument("IE".parse().unwrap(), "epoc"));
+        assert!(!table.has_instrument("DK".parse().unwrap(), "e_evidence"));
+        assert!(table.has_instrument("IE".parse().unwrap(), "e_evidence"));
     }
 
     #[test]
@@ -334,9 +404,10 @@ mod tests {
             ("format = 1", "format = 2"),
             ("[country.DE]", "[country.DEU]"),
             ("hours = 8", "hours = 5"),
-            ("\"epoc\", ", "\"epok\", "),
-            ("confidence = \"unconfirmed\"", "confidence = \"surely\""),
-            ("as_of = \"2026-11-22\"", "as_of = \"2026-13-22\""),
+            ("\"e_evidence\", ", "\"e_evident\", "),
+            ("confidence = \"memory\"", "confidence = \"surely\""),
+            ("source = \"usc\"", "source = \"usd\""),
+            ("as_of = \"2026-11-21\"", "as_of = \"2026-13-21\""),
             ("name = \"Germany\"", "name = \" \""),
             (
                 "name = \"Germany\"",

@@ -26,7 +26,7 @@ pub(super) fn recipient(share: &Share<'_>) -> Result<Recipient, Vec<String>> {
         return Err(vec![format!(
             "{}: no provider with an e-mail address for abuse is among the case's parties; look \
              the contact of the network up in the registry (RDAP) and add the provider: \
-             posse case party CASE --role provider --country {0} --name NAME --contact ADDRESS",
+             posse case party CASE --id ID --role provider --country {0} --name NAME --contact ADDRESS",
             share.country
         )]);
     };

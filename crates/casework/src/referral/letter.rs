@@ -113,6 +113,8 @@ pub(super) struct SourceLine {
     pub(super) last: String,
     pub(super) rules: BTreeSet<String>,
     pub(super) events: u64,
+    /// Entries of the reporter's ledger that hold the alerts.
+    pub(super) ledger: Vec<u64>,
     pub(super) contacts: Vec<ContactLine>,
     /// Contacts that are not listed.
     pub(super) more: u64,
@@ -159,6 +161,7 @@ pub(super) struct ExhibitLine {
     pub(super) bytes: u64,
     pub(super) sha256: ContentHash,
     pub(super) acquired: String,
+    pub(super) ledger: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -273,6 +276,7 @@ fn source_line(asked: &Asked<'_>, share: &Share<'_>, source: &Source<'_>) -> Sou
         last: second(last),
         rules: alerts.map(|a| share.cut.clean(&a.rule)).collect(),
         events,
+        ledger: source.alerts.iter().map(|a| a.index).collect(),
         more: events.saturating_sub(contacts.len() as u64),
         contacts,
     }
@@ -367,6 +371,7 @@ fn exhibits(asked: &Asked<'_>, share: &Share<'_>) -> Vec<ExhibitLine> {
             bytes: it.bytes,
             sha256: it.sha256,
             acquired: second(it.at),
+            ledger: record.acquired.index,
         }
     })
     .collect()

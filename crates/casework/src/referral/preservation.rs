@@ -43,7 +43,7 @@ const ABROAD: Form = Form {
            have the stored data named here preserved; a request for mutual assistance follows.",
 };
 const STORED_COMMUNICATIONS: Form = Form {
-    instrument: "usc_2703f",
+    instrument: "sca_2703f",
     clock: "preservation",
     title: "Draft of a preservation request (18 U.S.C. 2703(f)) for a governmental entity",
     file: "draft-18usc2703f.txt",
@@ -51,7 +51,7 @@ const STORED_COMMUNICATIONS: Form = Form {
            the records named here, pending the issuance of a court order or other process.",
 };
 const EUROPEAN_ORDER: Form = Form {
-    instrument: "epoc_pr",
+    instrument: "e_evidence",
     clock: "preservation",
     title: "Draft of a European Preservation Order Certificate (EPOC-PR) for an issuing authority",
     file: "draft-epoc-pr.txt",
@@ -72,10 +72,10 @@ pub(super) fn drafts(asked: &Asked<'_>, letter: &Letter) -> Result<Vec<Draft>, V
             ABROAD
         });
     }
-    if asked.table.has_instrument(country, "usc_2703f") {
+    if asked.table.has_instrument(country, "sca_2703f") {
         forms.push(STORED_COMMUNICATIONS);
     }
-    if asked.table.has_instrument(country, "epoc_pr") && home_is_bound("epoc_pr") {
+    if asked.table.has_instrument(country, "e_evidence") && home_is_bound("e_evidence") {
         forms.push(EUROPEAN_ORDER);
     }
     if letter.sources.is_empty() {

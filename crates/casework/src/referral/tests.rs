@@ -18,7 +18,7 @@ title = \"Convention on Cybercrime\"
 cite = \"CETS 185\"
 source = \"https://law.example/\"
 as_of = \"2026-11-01\"
-confidence = \"reported\"
+confidence = \"sourced\"
 who_may = \"authorities\"
 [[instrument.budapest.clock]]
 name = \"foreign_preservation\"
@@ -284,7 +284,7 @@ fn every_letter_bears_its_marks() {
                 "PAP: PAP:AMBER",
                 "Purpose: prosecution",
                 "Legal basis: contract 7",
-                &format!("authority of {}", ready.country),
+                &format!("portal of {}", ready.country),
                 "No machine of any source was entered",
                 &ready.referral,
             ] {

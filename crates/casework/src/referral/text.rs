@@ -145,6 +145,7 @@ pub(super) fn render(letter: &Letter) -> String {
 
 pub(super) fn seen(page: &mut Page, letter: &Letter) {
     page.head("What was seen");
+    page.paragraph(&summary(letter));
     for kind in &letter.kinds {
         page.item(&format!(
             "{}: {} alerts, {} events",
@@ -154,6 +155,20 @@ pub(super) fn seen(page: &mut Page, letter: &Letter) {
     if letter.kinds.is_empty() {
         page.paragraph("No alert of this case concerns this country; parties of it do.");
     }
+}
+
+fn summary(letter: &Letter) -> String {
+    let first = letter.sources.iter().map(|s| s.first.as_str()).min();
+    let last = letter.sources.iter().map(|s| s.last.as_str()).max();
+    let events: u64 = letter.sources.iter().map(|s| s.events).sum();
+    let when = first.zip(last).map_or_else(String::new, |(first, last)| {
+        format!(" between {first} and {last}")
+    });
+    format!(
+        "{events} events of {} sources were observed{when}; {} victims of this country are known.",
+        letter.sources.len(),
+        letter.victims.len()
+    )
 }
 
 pub(super) fn people(page: &mut Page, title: &str, parties: &[PartyLine]) {
@@ -215,6 +230,8 @@ pub(super) fn sources(page: &mut Page, letter: &Letter) {
         page.field("  events", &source.events.to_string());
         let rules: Vec<_> = source.rules.iter().map(String::as_str).collect();
         page.field("  seen by", &rules.join(", "));
+        let entries: Vec<_> = source.ledger.iter().map(u64::to_string).collect();
+        page.field("  ledger entries", &entries.join(", "));
         for contact in &source.contacts {
             page.line(&format!("  {}", contact_text(&source.address, contact)));
             if let Some(line) = &contact.line {
@@ -272,8 +289,8 @@ pub(super) fn kept(page: &mut Page, letter: &Letter) {
     page.head("Evidence that is kept");
     for exhibit in &letter.exhibits {
         page.item(&format!(
-            "{}: {} bytes, acquired {}, SHA-256 {}",
-            exhibit.exhibit, exhibit.bytes, exhibit.acquired, exhibit.sha256
+            "{}: {} bytes, acquired {}, SHA-256 {}, ledger entry {}",
+            exhibit.exhibit, exhibit.bytes, exhibit.acquired, exhibit.sha256, exhibit.ledger
         ));
     }
     if letter.exhibits.is_empty() {

@@ -14,7 +14,7 @@ use model::{
 use serde_json::json;
 use store::{AlertFilter, Store};
 
-pub(crate) use args::{Acting, CaseCommand};
+pub(crate) use args::{Acting, CaseCommand, time};
 
 use crate::{
     clock,
