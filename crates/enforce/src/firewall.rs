@@ -11,7 +11,7 @@ use crate::{
     error::EnforceError,
     exchange::{Answer, Exchange, Next},
     layout::{self, Rule, Way},
-    plan::{KernelChange, Wanted, reconcile, timeout},
+    plan::{KernelChange, Wanted, condense, reconcile, timeout},
     set::SetKind,
     wire::{F_DUMP, F_EXCL, Kind},
 };
@@ -202,12 +202,14 @@ impl Firewall {
         Ok(condition != Condition::Sound || strangers > 0)
     }
 
-    /// Carries `changes` out in one atomic batch: all or none. Should they not fit one (beyond
-    /// some hundred thousand), additions go first, then networks, then removals.
+    /// Carries `changes` out in one atomic batch: all or none, and of several of one prefix what
+    /// they come to. Should they not fit one (beyond some hundred thousand), additions go first,
+    /// then networks, then removals.
     ///
     /// If the kernel's set is not as the changes assume, the touched prefixes are looked up and
     /// brought to the state the changes lead to.
     pub fn apply(&mut self, changes: &[KernelChange]) -> Result<Applied, EnforceError> {
+        let changes = condense(changes);
         if changes.is_empty() {
             return Ok(Applied::default());
         }
@@ -216,10 +218,10 @@ impl Firewall {
             .reserve_send(changes.len().saturating_mul(CHANGE_BYTES_MAX))?;
         let limit = (room / CHANGE_BYTES_MAX).clamp(1, CHANGES_PER_BATCH_MAX);
         if changes.len() <= limit {
-            return self.apply_batch(changes);
+            return self.apply_batch(&changes);
         }
         let mut applied = Applied::default();
-        let mut ordered = changes.to_vec();
+        let mut ordered = changes.into_owned();
         ordered.sort_by_key(|change| match change {
             c if SetKind::of(c.prefix()).is_interval() => 1,
             KernelChange::Add { .. } | KernelChange::Update { .. } => 0,
@@ -555,7 +557,8 @@ impl Firewall {
         self.exchange.commit(&mut batch, "change bans")
     }
 
-    fn is_present(&mut self, prefix: Prefix) -> Result<bool, EnforceError> {
+    /// Whether the kernel holds exactly this ban; not for networks, which may be held in parts.
+    pub fn is_present(&mut self, prefix: Prefix) -> Result<bool, EnforceError> {
         let table = self.options.table.clone();
         let mut found = false;
         let asked = self.exchange.request(

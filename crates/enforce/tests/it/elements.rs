@@ -102,6 +102,45 @@ fn nft_sees_what_was_applied() {
 }
 
 #[test]
+fn of_changes_to_one_prefix_in_one_batch_the_last_counts() {
+    let test = "elements::of_changes_to_one_prefix_in_one_batch_the_last_counts";
+    in_namespace(test, || {
+        let mut firewall = firewall();
+        let timeout = Some(Duration::from_secs(60));
+        let update = |prefix: &str| KernelChange::Update {
+            prefix: p(prefix),
+            timeout,
+        };
+        // As a guard that was away is told all at once.
+        let applied = firewall
+            .apply(&[
+                add("203.0.113.9"),
+                add("203.0.113.10"),
+                add("10.0.0.0/8"),
+                add("10.0.0.0/9"),
+                remove("203.0.113.9"),
+                update("203.0.113.10"),
+                remove("10.0.0.0/8"),
+            ])
+            .unwrap();
+        assert_eq!((applied.added, applied.resolved), (2, false));
+        assert_eq!(listed("ban4"), [("203.0.113.10".to_owned(), Some(60))]);
+        assert_eq!(listed("net4"), [("10.0.0.0/9".to_owned(), Some(3_600))]);
+        let applied = firewall
+            .apply(&[
+                remove("203.0.113.10"),
+                add("203.0.113.10"),
+                add("203.0.113.9"),
+            ])
+            .unwrap();
+        assert_eq!(
+            (applied.added, applied.updated, applied.resolved),
+            (1, 1, false)
+        );
+    });
+}
+
+#[test]
 fn the_rules_are_as_nft_would_write_them() {
     in_namespace("elements::the_rules_are_as_nft_would_write_them", || {
         let _firewall = firewall();
