@@ -63,6 +63,16 @@ impl Guard {
         all
     }
 
+    /// The widest IPv4 prefix that [`Guard::check_automatic`] lets pass.
+    pub(crate) fn widest_ipv4(&self) -> u8 {
+        let NeverBanConfig {
+            widest_ipv4,
+            widest_automatic_ipv4,
+            ..
+        } = self.config;
+        widest_ipv4.max(widest_automatic_ipv4)
+    }
+
     fn check_width(&self, prefix: Prefix, (v4, v6): (u8, u8)) -> Result<(), RefusalReason> {
         let limit = if shared(prefix) {
             128

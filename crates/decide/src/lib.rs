@@ -19,6 +19,7 @@ mod history;
 mod own_ban;
 mod policy;
 mod recent;
+mod screen;
 
 pub use config::{
     BanConfig, ConfigError, NeverBanConfig, PolicyConfig, RangeConfig, RuleAction, RuleOverride,
@@ -27,3 +28,4 @@ pub use config::{
 pub use guard::Guard;
 pub use history::{Ban, BanHistory};
 pub use policy::{Policy, PolicyStats, Verdict};
+pub use screen::Screen;

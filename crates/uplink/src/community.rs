@@ -189,6 +189,10 @@ impl Community {
             }
             self.changed = true;
         }
+        if before.generation.0 == 0 && self.follower.generation().0 > 0 {
+            // Told from the beginning on: nothing was known before that could be lost.
+            self.ward.settle();
+        }
         match outcome {
             (Ok(applied), refused) => {
                 self.lag = clock::since_boot().saturating_sub(arrived);
@@ -213,9 +217,11 @@ impl Community {
             }
         };
         let now = clock::moment();
+        self.ward.look_away();
         let taken = self.drive(gate, out, |follower, each| {
             follower.take_snapshot(&bytes, now, each)
         });
+        self.ward.watch();
         drop(bytes);
         match taken {
             (Ok(applied), refused) => {
