@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use store::{Durability, Store, StoreOptions};
+use store::Store;
 
 use crate::{cli::LedgerCommand, exit::Exit, operator::open_to_read, state};
 
@@ -35,12 +35,7 @@ pub(crate) fn run(command: &LedgerCommand, out: &mut dyn Write) -> Result<Exit> 
         }
         LedgerCommand::Rebuild { state } => {
             let dir = state::folder(state.state.as_deref())?;
-            let options = StoreOptions {
-                origin: None,
-                durability: Durability::PowerLoss,
-            };
-            let mut store = Store::open(&dir, options)
-                .with_context(|| format!("cannot open the state folder {}", dir.display()))?;
+            let mut store = state::open_store(&dir, None)?;
             let bar = progress("rebuilding");
             store.rebuild(&mut |done, of| show(&bar, done, of))?;
             bar.finish_and_clear();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use decide::Policy;
 use model::{AlertId, Status, Timestamp, format_duration, harmless};
 use serde_json::json;
-use store::{ActiveBan, AlertFilter, Durability, Store, StoreOptions};
+use store::{ActiveBan, AlertFilter, Store};
 
 use crate::{
     cli::{AlertsArgs, BanArgs, ListArgs, UnbanArgs},
@@ -129,12 +129,7 @@ fn alone(dir: &Path, request: &Request) -> Result<Reply> {
         );
     }
     let config = Config::load(None).map_err(|d| anyhow::anyhow!("{d}"))?;
-    let options = StoreOptions {
-        origin: config.ledger.origin.clone(),
-        durability: Durability::PowerLoss,
-    };
-    let mut store = Store::open(dir, options)
-        .with_context(|| format!("cannot open the state folder {}", dir.display()))?;
+    let mut store = crate::state::open_store(dir, config.ledger.origin.as_deref())?;
     let mut policy = Policy::new(config.policy())?;
     let now = clock::now();
     store.known_bans(now.minus(MEMORY), |bans| policy.restore(bans, now))?;

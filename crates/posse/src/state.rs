@@ -1,10 +1,18 @@
-//! Where state is kept when nobody says.
+//! Where state is kept when nobody says, and opening it for this process alone.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use store::{Durability, Store, StoreError, StoreOptions};
 
 const AS_ROOT: &str = "/var/lib/posse";
+/// A process that was killed keeps its lock until the kernel has closed all that it had open: with
+/// thousands of connections that takes seconds.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_TRY_EVERY: Duration = Duration::from_millis(100);
 
 /// The folder named, or the default for who we are.
 pub(crate) fn folder(named: Option<&Path>) -> Result<PathBuf> {
@@ -28,6 +36,33 @@ pub(crate) fn folder(named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
+/// Opens the ledger in a state folder; waits a moment for one that another process still has.
+pub(crate) fn open_store(dir: &Path, origin: Option<&str>) -> Result<Store> {
+    open_within(LOCK_WAIT, dir, origin)
+        .with_context(|| format!("cannot open the state folder {}", dir.display()))
+}
+
+fn open_within(patience: Duration, dir: &Path, origin: Option<&str>) -> Result<Store, StoreError> {
+    let until = Instant::now() + patience;
+    let mut told = false;
+    loop {
+        let options = StoreOptions {
+            origin: origin.map(str::to_owned),
+            durability: Durability::PowerLoss,
+        };
+        let held = match Store::open(dir, options) {
+            Err(held @ StoreError::Locked { .. }) if Instant::now() < until => held,
+            outcome => return outcome,
+        };
+        if !told {
+            let seconds = patience.as_secs();
+            eprintln!("posse: {held}; waiting up to {seconds} s for it to end");
+            told = true;
+        }
+        std::thread::sleep(LOCK_TRY_EVERY);
+    }
+}
+
 /// The service's user has the machine's state folder as its own.
 fn is_ours(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -42,4 +77,24 @@ pub(crate) fn operator() -> String {
         .or_else(|| name("USER"))
         .or_else(|| name("LOGNAME"));
     user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_let_go_of_in_time_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("state");
+        let held = open_within(Duration::ZERO, &folder, None).unwrap();
+        let refused = open_within(Duration::from_millis(200), &folder, None);
+        assert!(matches!(refused, Err(StoreError::Locked { .. })));
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(held);
+        });
+        open_within(Duration::from_secs(20), &folder, None).unwrap();
+        holder.join().unwrap();
+    }
 }

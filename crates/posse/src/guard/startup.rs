@@ -22,7 +22,7 @@ use sense::{
     Positions, Sensors, SourceProblem, SourceSpec,
     discover::{self, Verdict},
 };
-use store::{AlertFilter, Durability, IntakeJournal, Recorder, Store, StoreOptions};
+use store::{AlertFilter, IntakeJournal, Recorder, Store};
 use uplink::Uplink;
 
 use super::{
@@ -255,12 +255,7 @@ fn config_name(arguments: &RunArgs) -> String {
 }
 
 fn open_store(dir: &Path, config: &Config) -> Result<Store> {
-    let options = StoreOptions {
-        origin: config.ledger.origin.clone(),
-        durability: Durability::PowerLoss,
-    };
-    Store::open(dir, options)
-        .with_context(|| format!("cannot open the state folder {}", dir.display()))
+    crate::state::open_store(dir, config.ledger.origin.as_deref())
 }
 
 /// Bans outlive the process: those in force go back to the kernel, and then to the policy.

@@ -20,7 +20,7 @@ use hub::{Hub, OrgId, ServerOptions, Traffic};
 use model::{Entry, Start, Stop};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use store::{Durability, Recorder, Store, StoreOptions};
+use store::Recorder;
 use tokio::net::TcpListener;
 
 pub(crate) use desk::{HubOrder, keys, members, order};
@@ -115,12 +115,7 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
 
 /// Opens the state folder for this process alone.
 pub(super) fn open(dir: &Path, organisation: Option<&OrgId>) -> Result<(Hub, Arc<Recorder>)> {
-    let options = StoreOptions {
-        origin: None,
-        durability: Durability::PowerLoss,
-    };
-    let store = Store::open(dir, options)
-        .with_context(|| format!("cannot open the state folder {}", dir.display()))?;
+    let store = state::open_store(dir, None)?;
     let recorder = Arc::new(Recorder::start(store, Box::new(|_| {}))?);
     let organisation = match organisation {
         Some(named) => named.clone(),
