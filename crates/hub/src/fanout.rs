@@ -21,6 +21,8 @@ use tokio::sync::watch;
 const COALESCE: Duration = Duration::from_millis(25);
 /// Longest: whoever has not taken the last one by then is on its own.
 const COALESCE_MAX: Duration = Duration::from_millis(400);
+/// Longest rest after an announcement that took long.
+const REST_MAX: Duration = Duration::from_millis(150);
 /// Bytes of frames kept; a stream further behind is closed and resumes, or takes the snapshot.
 const LOG_BYTES_MAX: usize = 32 << 20;
 /// Pieces that were put together lately.
@@ -125,6 +127,10 @@ impl FanOut {
             tokio::time::sleep(COALESCE).await;
             while began.elapsed() < COALESCE_MAX && !self.most_arrived() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let took = began.elapsed();
+            if took > COALESCE * 2 {
+                tokio::time::sleep(took.min(REST_MAX)).await;
             }
             if self.log().end() != end {
                 self.ring.notify_one();

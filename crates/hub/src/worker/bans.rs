@@ -37,6 +37,19 @@ enum Made {
     Shown(BanId),
 }
 
+/// A ban of one order that is to be signed, and where its answer belongs.
+struct Chosen {
+    report: usize,
+    place: usize,
+    op: Op,
+}
+
+impl Chosen {
+    fn slot<'a>(&self, answers: &'a mut [Reported]) -> Option<&'a mut Result<BanId, String>> {
+        answers.get_mut(self.report)?.bans.get_mut(self.place)
+    }
+}
+
 /// From where and why bans come, for the doors.
 struct Origin<'a> {
     kind: &'a str,
@@ -66,12 +79,24 @@ impl Worker {
         let mut hash = Sha256::new();
         let mut alerts = 0;
         let mut answers = Vec::with_capacity(reports.len());
-        for report in reports {
+        let mut chosen = Vec::new();
+        for (number, report) in reports.iter().enumerate() {
+            let mut answer = Reported::default();
             if let Some(json) = &report.alert {
                 alerts += 1;
                 hash.update(json.to_string());
+                answer.alert = Some(self.next_alert);
+                self.next_alert += 1;
             }
-            answers.push(self.take_report(by, report, turn)?);
+            self.choose(by, number, &report.bans, &mut answer, &mut chosen, turn)?;
+            answers.push(answer);
+        }
+        // One signature for many: each byte of a statement goes to every guard.
+        for part in chosen.chunks(OPS_PER_STATEMENT) {
+            self.issue_part(by, &reports, part, &mut answers, turn)?;
+        }
+        for (report, answer) in reports.into_iter().zip(&answers) {
+            self.keep_alert(by, report, answer, turn)?;
         }
         if alerts > 0 {
             turn.act(FleetAct::AlertsTaken {
@@ -85,43 +110,43 @@ impl Worker {
         Ok(answers)
     }
 
-    fn take_report(&mut self, by: &Caller, report: Report, turn: &mut Turn) -> Outcome<Reported> {
-        let alert = report.alert.as_ref().map(|_| self.next_alert);
-        let mut answer = Reported {
-            alert,
-            ..Reported::default()
+    fn keep_alert(
+        &self,
+        by: &Caller,
+        report: Report,
+        answer: &Reported,
+        turn: &Turn,
+    ) -> Outcome<()> {
+        let (Some(id), Some(json)) = (answer.alert, report.alert) else {
+            return Ok(());
         };
-        self.bans_for(by, &report.bans, &mut answer, turn)?;
-        if let (Some(id), Some(json)) = (alert, report.alert) {
-            self.next_alert += 1;
-            let kept = StoredAlert {
-                id,
-                organisation: by.organisation.clone(),
-                machine: by.name.to_string(),
-                created: turn.now,
-                created_unix_ms: unix_ms(),
-                alert: json,
-                bans: answer
-                    .bans
-                    .iter()
-                    .filter_map(|b| b.as_ref().ok())
-                    .copied()
-                    .collect(),
-            };
-            self.db.add_alert(&kept, &report.value)?;
-        }
-        Ok(answer)
+        let kept = StoredAlert {
+            id,
+            organisation: by.organisation.clone(),
+            machine: by.name.to_string(),
+            created: turn.now,
+            created_unix_ms: unix_ms(),
+            alert: json,
+            bans: answer
+                .bans
+                .iter()
+                .filter_map(|b| b.as_ref().ok())
+                .copied()
+                .collect(),
+        };
+        Ok(self.db.add_alert(&kept, &report.value)?)
     }
 
-    /// Bans on behalf of the caller's organisation, signed by the key the hub holds for it.
-    fn bans_for(
+    /// The bans of one report that are to be signed on behalf of the caller's organisation.
+    fn choose(
         &mut self,
         by: &Caller,
+        report: usize,
         bans: &[NewBan],
         answer: &mut Reported,
+        chosen: &mut Vec<Chosen>,
         turn: &mut Turn,
     ) -> Outcome<()> {
-        let mut chosen: Vec<(usize, Op)> = Vec::new();
         for (place, ban) in bans.iter().enumerate() {
             let outcome = if place < limits::BANS_PER_REPORT_MAX {
                 self.op_for(by, ban, answer.alert, turn)
@@ -135,7 +160,7 @@ impl Worker {
             answer.bans.push(match outcome {
                 Ok(Made::Shown(id)) => Ok(id),
                 Ok(Made::Op(op)) => {
-                    chosen.push((place, op));
+                    chosen.push(Chosen { report, place, op });
                     Err(String::new())
                 }
                 Err(Fail::Order(e)) => {
@@ -146,23 +171,36 @@ impl Worker {
                 Err(e @ Fail::Hub(_)) => return Err(e),
             });
         }
-        for part in chosen.chunks(OPS_PER_STATEMENT) {
-            match self.issue_for(by, bans, part, answer, turn) {
-                Ok(()) => {}
-                Err(Fail::Order(e)) => {
-                    let reason = e.to_string();
-                    let prefixes = part.iter().map(|(_, op)| op.prefix()).take(64).collect();
-                    self.refused(turn, by, "ban", &reason, prefixes);
-                    for (place, _) in part {
-                        if let Some(slot) = answer.bans.get_mut(*place) {
-                            *slot = Err(reason.clone());
-                        }
+        Ok(())
+    }
+
+    fn issue_part(
+        &mut self,
+        by: &Caller,
+        reports: &[Report],
+        part: &[Chosen],
+        answers: &mut [Reported],
+        turn: &mut Turn,
+    ) -> Outcome<()> {
+        let first = part.first().map(|one| one.report);
+        match self.issue_for(by, reports, part, answers, turn) {
+            // One report's fault, or its size, is not the others'.
+            Err(Fail::Order(_)) if part.iter().any(|one| Some(one.report) != first) => part
+                .chunk_by(|a, b| a.report == b.report)
+                .try_for_each(|own| self.issue_part(by, reports, own, answers, turn)),
+            Err(Fail::Order(e)) => {
+                let reason = e.to_string();
+                let prefixes = part.iter().map(|one| one.op.prefix()).take(64).collect();
+                self.refused(turn, by, "ban", &reason, prefixes);
+                for one in part {
+                    if let Some(slot) = one.slot(answers) {
+                        *slot = Err(reason.clone());
                     }
                 }
-                Err(e @ Fail::Hub(_)) => return Err(e),
+                Ok(())
             }
+            other => other,
         }
-        Ok(())
     }
 
     /// What one ban becomes: part of a statement, or (what no kernel can do) a line for doors.
@@ -213,9 +251,9 @@ impl Worker {
     fn issue_for(
         &mut self,
         by: &Caller,
-        bans: &[NewBan],
-        part: &[(usize, Op)],
-        answer: &mut Reported,
+        reports: &[Report],
+        part: &[Chosen],
+        answers: &mut [Reported],
         turn: &mut Turn,
     ) -> Outcome<()> {
         let refused = |why: String| Fail::Order(OrderError::Refused(why));
@@ -228,19 +266,20 @@ impl Worker {
             .circles
             .get_mut(&community)
             .ok_or(OrderError::Unknown)?;
-        let ops: Vec<Op> = part.iter().map(|(_, op)| op.clone()).collect();
+        let ops: Vec<Op> = part.iter().map(|one| one.op.clone()).collect();
         let issued = circle.issue(&key, ops, turn.now);
         let (statement, signed) = issued.map_err(|e| refused(e.to_string()))?;
         self.note_statement(&by.organisation, &community, &statement, &signed, turn);
-        for (place, op) in part {
-            let (Some(ban), Op::Ban(made)) = (bans.get(*place), op) else {
+        for one in part {
+            let ban = reports.get(one.report).and_then(|r| r.bans.get(one.place));
+            let (Some(ban), Op::Ban(made)) = (ban, &one.op) else {
                 continue;
             };
             let origin = Origin {
                 kind: &ban.kind,
                 origin: &ban.origin,
                 scenario: &ban.scenario,
-                alert: answer.alert,
+                alert: answers.get(one.report).and_then(|answer| answer.alert),
             };
             let until = turn.now.plus(Duration::from_secs(u64::from(made.lasts)));
             let id = self.add(
@@ -251,7 +290,7 @@ impl Worker {
                 &origin,
                 turn,
             )?;
-            if let Some(slot) = answer.bans.get_mut(*place) {
+            if let Some(slot) = one.slot(answers) {
                 *slot = Ok(id);
             }
         }
