@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) const HUB: &str = "198.18.0.1";
-const PORT: u16 = 7443;
+pub(crate) const PORT: u16 = 7443;
 /// Guards of these tests stay away for a second at most, whatever was done to them.
 pub(crate) const IMPATIENT: &str = "[fleet]\nretry_spread = \"500ms\"\nretry_max = \"1s\"\n";
 
@@ -26,43 +26,53 @@ pub(crate) struct Field {
     pub(crate) hub: TestHub,
 }
 
+/// A namespace with a bridge for guards to be linked to, and the hub's address on it.
+pub(crate) fn bridge(test: &str) -> Option<Namespace> {
+    let net = Namespace::new(test)?;
+    let address = format!("{HUB}/16");
+    for words in [
+        &["ip", "link", "add", "br0", "type", "bridge"][..],
+        &["ip", "addr", "add", &address, "dev", "br0"],
+        &["ip", "link", "set", "br0", "up"],
+    ] {
+        assert!(net.run(words).status.success(), "{words:?}");
+    }
+    Some(net)
+}
+
+/// A guard's namespace, linked to the bridge.
+pub(crate) fn link(hub: &Namespace, test: &str, number: u8) -> Namespace {
+    let net = Namespace::new(test).unwrap();
+    let far = format!("g{number}");
+    let (hub, guard) = (hub.name(), net.name());
+    let address = format!("198.18.1.{number}/16");
+    let words: Vec<Vec<&str>> = vec![
+        vec![
+            "link", "add", &far, "netns", hub, "type", "veth", "peer", "name", "up0", "netns",
+            guard,
+        ],
+        vec!["-n", hub, "link", "set", &far, "master", "br0", "up"],
+        vec!["-n", guard, "addr", "add", &address, "dev", "up0"],
+        vec!["-n", guard, "link", "set", "up0", "up"],
+    ];
+    for words in words {
+        let done = Command::new("ip").args(&words).output().unwrap();
+        assert!(done.status.success(), "{words:?}: {done:?}");
+    }
+    net
+}
+
 impl Field {
     pub(crate) fn new(test: &str) -> Option<Self> {
-        let hub_net = Arc::new(Namespace::new(test)?);
-        let address = format!("{HUB}/16");
-        for words in [
-            &["ip", "link", "add", "br0", "type", "bridge"][..],
-            &["ip", "addr", "add", &address, "dev", "br0"],
-            &["ip", "link", "set", "br0", "up"],
-        ] {
-            assert!(hub_net.run(words).status.success(), "{words:?}");
-        }
+        let hub_net = Arc::new(bridge(test)?);
         let place = Arc::clone(&hub_net);
         let at = format!("{HUB}:{PORT}").parse().unwrap();
         let hub = TestHub::start(at, Arc::new(move || place.enter()));
         Some(Self { hub_net, hub })
     }
 
-    /// A guard's namespace, linked to the bridge.
     pub(crate) fn link(&self, test: &str, number: u8) -> Namespace {
-        let net = Namespace::new(test).unwrap();
-        let far = format!("g{number}");
-        let (hub, guard) = (self.hub_net.name(), net.name());
-        let address = format!("198.18.1.{number}/16");
-        let words: Vec<Vec<&str>> = vec![
-            vec![
-                "link", "add", &far, "netns", hub, "type", "veth", "peer", "name", "up0", "netns",
-                guard,
-            ],
-            vec!["-n", hub, "link", "set", &far, "master", "br0", "up"],
-            vec!["-n", guard, "addr", "add", &address, "dev", "up0"],
-            vec!["-n", guard, "link", "set", "up0", "up"],
-        ];
-        for words in words {
-            let done = Command::new("ip").args(&words).output().unwrap();
-            assert!(done.status.success(), "{words:?}: {done:?}");
-        }
-        net
+        link(&self.hub_net, test, number)
     }
 
     pub(crate) fn join(&self, net: &Namespace, site: &Site, name: &str) {

@@ -178,9 +178,9 @@ impl Guard {
         guard
     }
 
-    /// One that reads no logs.
-    pub(crate) fn start_light(site: &Site, net: &Namespace) -> Self {
-        let guard = Self::spawn_as("guard", net.command(POSSE), site, &[]);
+    /// One that reads no logs; `command` starts the program with what is added to its arguments.
+    pub(crate) fn start_light_by(command: Command, site: &Site) -> Self {
+        let guard = Self::spawn_as("guard", command, site, &[]);
         let socket = site.state().join("control.sock");
         wait_until("the guard answers", || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
