@@ -5,10 +5,11 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use model::Timestamp;
 use serde_json::{Value, json};
 
 use crate::identity::lines;
@@ -57,9 +58,17 @@ impl Injector {
         let numbers = self.next..self.next + count;
         self.next += count;
         let addrs: Vec<_> = numbers.map(|n| Ipv4Addr::from_bits(FIRST + n)).collect();
-        let alerts: Vec<_> = addrs.iter().map(|addr| alert(&addr.to_string())).collect();
+        let now = now();
+        let alert = |addr: &Ipv4Addr| alert(&now, &addr.to_string(), &[(*addr, 4 * 3_600)]);
+        let alerts: Vec<_> = addrs.iter().map(alert).collect();
         self.post("/v1/alerts", &Value::Array(alerts))?;
         Ok(addrs)
+    }
+
+    /// One alert with all of these, each for so many seconds.
+    pub(crate) fn ban_together(&mut self, bans: &[(Ipv4Addr, u32)]) -> Result<()> {
+        let alerts = json!([alert(&now(), "load", bans)]);
+        self.post("/v1/alerts", &alerts).map(drop)
     }
 
     /// The hub was started anew: the connection is gone, and the token with it.
@@ -134,16 +143,25 @@ pub(crate) fn read_answer(stream: &mut BufReader<TcpStream>) -> Result<(u16, Vec
     }
 }
 
-fn alert(addr: &str) -> Value {
-    let now = "2026-01-01T00:00:00Z";
+fn alert(now: &str, of: &str, bans: &[(Ipv4Addr, u32)]) -> Value {
+    let decision = |(addr, seconds): &(Ipv4Addr, u32)| {
+        json!({
+            "duration": format!("{seconds}s"), "origin": "crowdsec", "scenario": "example/load",
+            "scope": "Ip", "type": "ban", "value": addr.to_string(),
+        })
+    };
     json!({
         "scenario": "example/load", "scenario_hash": "", "scenario_version": "",
         "message": "load", "events_count": 1, "start_at": now, "stop_at": now, "capacity": 0,
         "leakspeed": "0", "simulated": false, "events": [], "remediation": true,
-        "source": {"scope": "Ip", "value": addr, "ip": addr},
-        "decisions": [{
-            "duration": "4h", "origin": "crowdsec", "scenario": "example/load", "scope": "Ip",
-            "type": "ban", "value": addr,
-        }],
+        "source": {"scope": "Ip", "value": of, "ip": of},
+        "decisions": bans.iter().map(decision).collect::<Vec<_>>(),
     })
+}
+
+/// As RFC 3339 writes it: CrowdSec counts a decision's duration from its alert's `stop_at`.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(0)).to_string()
 }

@@ -13,11 +13,12 @@ mod guard;
 mod identity;
 mod inject;
 mod link;
+mod newcomer;
 mod pollers;
 mod serve;
 mod tally;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +37,10 @@ enum Command {
     Guards(GuardsArgs),
     /// Polls a CrowdSec Local API as so many bouncers, and measures.
     Pollers(PollersArgs),
+    /// Gives a hub so many bans at random.
+    Fill(FillArgs),
+    /// Starts a new guard and measures how it takes the hub's bans.
+    Newcomer(NewcomerArgs),
 }
 
 #[derive(clap::Args)]
@@ -96,10 +101,63 @@ struct PollersArgs {
     bans: u32,
 }
 
+#[derive(clap::Args)]
+struct FillArgs {
+    /// The hub's Local API.
+    #[arg(long)]
+    api: SocketAddr,
+    /// `name password` of a machine of the hub's own organisation.
+    #[arg(long)]
+    machine: PathBuf,
+    #[arg(long, default_value_t = 1_000_000)]
+    bans: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where to write the greatest address.
+    #[arg(long)]
+    last: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct NewcomerArgs {
+    #[arg(long)]
+    posse: PathBuf,
+    /// The guard's state folder, joined to the hub.
+    #[arg(long)]
+    state: PathBuf,
+    #[arg(long)]
+    config: PathBuf,
+    /// The interface towards the hub.
+    #[arg(long)]
+    interface: String,
+    #[arg(long, default_value_t = 1_000_000)]
+    bans: usize,
+    /// As `fill` wrote it: it goes in last.
+    #[arg(long)]
+    last: PathBuf,
+    /// Seconds after the last element that still count for the guard's peak of memory.
+    #[arg(long, default_value_t = 10)]
+    rest_seconds: u64,
+    /// Count the kernel's elements in the end, which takes it a minute for a million.
+    #[arg(long)]
+    count: bool,
+    /// Fail when more bytes, milliseconds or KiB were needed.
+    #[arg(long, num_args = 3, value_names = ["BYTES", "MS", "KIB"])]
+    within: Option<Vec<u64>>,
+}
+
+impl NewcomerArgs {
+    const fn rest(&self) -> Duration {
+        Duration::from_secs(self.rest_seconds)
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Hub(args) => serve::run(&args),
         Command::Guards(args) => crowd::run(&args),
         Command::Pollers(args) => pollers::run(&args),
+        Command::Fill(args) => newcomer::fill(&args),
+        Command::Newcomer(args) => newcomer::run(&args),
     }
 }
