@@ -13,6 +13,7 @@
 
 mod bag;
 mod case;
+mod custody;
 mod dossier;
 pub mod handover;
 pub mod intake;
@@ -20,8 +21,11 @@ pub mod jurisdiction;
 pub mod pack;
 pub mod referral;
 mod span;
+mod retention;
 
 pub use bag::zip;
 pub use case::{Case, CaseError, Closing, Forbearance, Note, Referral, Step, Taken};
+pub use custody::{BY_RETENTION, Custody, CustodyError, Hold, Request, RequestState};
 pub use dossier::{CustodyStep, Dossier, ExhibitRecord, Indexed};
 pub use span::span_in_words;
+pub use retention::{Fate, RetentionPolicy};

@@ -4,14 +4,28 @@
 //! they come, and become an exhibit when the ledger has its acquisition; they leave only after
 //! the ledger has the look. What may be done with an exhibit is `casework`'s to say; here is only
 //! IO. It keeps no table of its own: what it knows of an exhibit are the ledger's entries.
+//! One call needs `unsafe`: the kernel's word on its clock, in `clock.rs`.
 
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod clock;
+mod derive;
 mod dossier;
 mod error;
+mod keeping;
+mod keys;
+mod ledger;
+mod seal;
+mod vault;
 
+pub use clock::clock_truth;
+pub use derive::{Cut, CutBytes};
 pub use dossier::{dossier, exhibit, read_case};
 pub use error::EvidenceError;
+pub use keeping::{Fixity, Judged, Tidied};
+pub use ledger::{Ledger, Numbers};
+pub use seal::Unsealed;
+pub use vault::{Acquired, EXHIBIT_BYTES_MAX, Facts, Incoming, Look, Looked, SOURCES_MAX, Vault};
