@@ -17,6 +17,7 @@ mod custody;
 mod dossier;
 pub mod handover;
 pub mod intake;
+pub mod grouping;
 pub mod jurisdiction;
 pub mod pack;
 pub mod referral;

@@ -197,8 +197,10 @@ pub fn grok_patterns(files: &[RuleFile]) -> Library {
     Parsers::build_with_patterns(files, &mut Symbols::default(), &mut Vec::new()).1
 }
 
+/// What [`Rules::hash`] is of rules loaded from these files.
+///
 /// The order of the files does not count: a folder read in another order is the same rules.
-fn overall_hash(files: &[RuleFile], data: &[DataFile]) -> String {
+pub fn overall_hash(files: &[RuleFile], data: &[DataFile]) -> String {
     let rules = files.iter().map(|f| (f.path.as_str(), f.text.as_bytes()));
     let data = data.iter().map(|d| (d.name.as_str(), d.bytes.as_slice()));
     let mut all: Vec<_> = rules.chain(data).collect();

@@ -8,6 +8,7 @@ use model::{Prefix, parse_duration};
 use crate::{
     case_command::CaseCommand,
     config::IMPORTED_RULES,
+    exhibit_command::ExhibitCommand,
     hub_command::HubOrder,
     refer_command::{IntakeCommand, ReferArgs},
 };
@@ -71,6 +72,9 @@ pub(crate) enum Command {
     /// Orders by which authorities ask this operator for data, with their clocks.
     #[command(subcommand)]
     Intake(IntakeCommand),
+    /// Evidence: take it in, look at it on record, keep it, destroy it by two people.
+    #[command(subcommand)]
+    Exhibit(ExhibitCommand),
     /// Detection content: list it, check it, test it.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -974,6 +978,7 @@ impl Command {
             Self::Case(command) => command.state_of_owner(),
             Self::Refer(arguments) => arguments.state_of_owner(),
             Self::Intake(command) => command.state_of_owner(),
+            Self::Exhibit(command) => command.state_of_owner(),
             _ => None,
         }
     }

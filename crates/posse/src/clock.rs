@@ -8,7 +8,21 @@ pub(crate) fn now() -> Timestamp {
     let nanos = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos());
-    Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+    let now = Timestamp::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX));
+    #[cfg(debug_assertions)]
+    let now = now.plus(moved());
+    now
+}
+
+/// Builds for tests can be told that it is later.
+#[cfg(debug_assertions)]
+fn moved() -> Duration {
+    static MOVED: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
+    *MOVED.get_or_init(|| {
+        let text = std::env::var("POSSE_TEST_CLOCK_AHEAD").ok();
+        let span = text.and_then(|text| model::parse_duration(&text).ok());
+        span.unwrap_or_default()
+    })
 }
 
 /// Time since boot, sleep included. Nobody sets this clock.

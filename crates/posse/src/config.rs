@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) fleet: uplink::FleetConfig,
     pub(crate) refer: ReferConfig,
     pub(crate) hub: HubConfig,
+    pub(crate) evidence: EvidenceConfig,
+    pub(crate) cases: CasesConfig,
 }
 
 /// One `[[source]]`: exactly one of `file`, `journal`, `syslog_udp`, `syslog_tcp`, `stdin`.
@@ -162,6 +164,62 @@ impl<'de> Deserialize<'de> for Keep {
             ))),
         }
     }
+}
+
+/// How long exhibits are kept, and how often they are read again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EvidenceConfig {
+    /// A period for each class; those not named keep theirs.
+    retention: BTreeMap<String, Period>,
+    /// Every exhibit is read and compared so often.
+    fixity: Period,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Period(Duration);
+
+const FIXITY_EVERY: Duration = Duration::from_secs(30 * 86_400);
+
+impl Default for EvidenceConfig {
+    fn default() -> Self {
+        Self {
+            retention: BTreeMap::new(),
+            fixity: Period(FIXITY_EVERY),
+        }
+    }
+}
+
+impl EvidenceConfig {
+    pub(crate) fn policy(&self) -> casework::RetentionPolicy {
+        let periods = self.retention.iter();
+        casework::RetentionPolicy::with(periods.map(|(c, p)| (c.clone(), p.0)).collect())
+    }
+
+    pub(crate) const fn fixity(&self) -> Duration {
+        self.fixity.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        match parse_duration(&text) {
+            Ok(span) if span >= KEEP_MIN => Ok(Self(span)),
+            Ok(_) => Err(D::Error::custom("a period is at least 1d")),
+            Err(e) => Err(D::Error::custom(e.to_string())),
+        }
+    }
+}
+
+/// Cases that are opened by themselves.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CasesConfig {
+    /// What alerts of one case have in common; absent: no case is opened by itself.
+    pub(crate) group: Option<casework::grouping::GroupBy>,
+    /// Whose authority such a case stands on.
+    pub(crate) authority: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -13,6 +13,7 @@ mod control;
 mod crew;
 mod doctor;
 mod drill;
+mod exhibit_command;
 mod exit;
 mod explain;
 mod facts;
@@ -91,6 +92,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Case(command) => case_command::run(command, out),
         Command::Refer(arguments) => refer_command::run(arguments, out),
         Command::Intake(command) => refer_command::intake(command, out),
+        Command::Exhibit(command) => exhibit_command::run(command, out),
         Command::Rules(command) => rules_command::run(command, out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "posse", out);

@@ -79,6 +79,14 @@ pub(crate) fn operator() -> String {
     user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
+/// The account that this session was logged in with, as the kernel kept it through `su` and `sudo`;
+/// empty when it knows none, or root's own, which says nothing of the person.
+pub(crate) fn account() -> String {
+    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    match login.trim().parse::<u32>() {
+        Ok(0 | u32::MAX) | Err(_) => String::new(),
+        Ok(uid) => format!("uid {uid}"),
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,8 +14,8 @@ pub(crate) enum CaseCommand {
     List(ListArgs),
     /// Show all that is known of a case.
     Show(OneCaseArgs),
-    /// Put alerts into a case.
-    AddAlerts(AlertsOfCaseArgs),
+    /// Put alerts into a case, and take their raw lines and rules as evidence.
+    AddAlerts(AddAlertsArgs),
     /// Take alerts out of a case again; that they were in it stays on record.
     TakeAlerts(AlertsOfCaseArgs),
     /// Name somebody who has a part in it, or replace what was said of them.
@@ -46,7 +46,9 @@ impl CaseCommand {
             Self::Open(a) => &a.acting.state,
             Self::List(a) => &a.state,
             Self::Show(a) => &a.state,
-            Self::AddAlerts(a) | Self::TakeAlerts(a) => &a.acting.state,
+            // It reads logs where the caller may and the owner of the state folder may not.
+            Self::AddAlerts(_) => return None,
+            Self::TakeAlerts(a) => &a.acting.state,
             Self::Party(a) => &a.acting.state,
             Self::Task(a) => &a.acting.state,
             Self::Note(a) => &a.acting.state,
@@ -107,6 +109,22 @@ pub(crate) struct OpenArgs {
     pub(crate) pap: Pap,
     #[command(flatten)]
     pub(crate) acting: Acting,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AddAlertsArgs {
+    #[command(flatten)]
+    pub(crate) which: AlertsOfCaseArgs,
+    /// Take nothing as evidence.
+    #[arg(long)]
+    pub(crate) no_exhibits: bool,
+    /// How long the evidence is kept: evidence, log, personal, or a class of
+    /// [evidence] retention.
+    #[arg(long, value_name = "CLASS", default_value = "evidence")]
+    pub(crate) class: String,
+    /// Configuration whose rules, sources and retention to go by.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<std::path::PathBuf>,
 }
 
 #[derive(Args, Debug)]

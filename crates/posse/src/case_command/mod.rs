@@ -3,9 +3,9 @@
 mod args;
 mod tell;
 
-use std::{io::Write, path::PathBuf};
+use std::{collections::BTreeSet, io::Write, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use casework::Case;
 use model::{
     AlertId, CaseAct, CaseStep, Entry, LossFigure, Milestone, Outcome, OutcomeKind, Party, Task,
@@ -18,11 +18,13 @@ pub(crate) use args::{Acting, CaseCommand, time};
 
 use crate::{
     clock,
+    config::Config,
+    exhibit_command::{self, LogFiles, Taking},
     exit::Exit,
     record::{Numbers, reading, record},
-    state,
+    service, state,
 };
-use args::{AlertsOfCaseArgs, OpenArgs, OutcomeArgs, hundredths};
+use args::{AddAlertsArgs, AlertsOfCaseArgs, OpenArgs, OutcomeArgs, hundredths};
 
 /// Alerts among which a shortened id is looked for.
 const ALERTS_SEARCHED: usize = 100_000;
@@ -34,14 +36,7 @@ pub(crate) fn run(command: &CaseCommand, out: &mut dyn Write) -> Result<Exit> {
         CaseCommand::List(arguments) => tell::list(arguments, out),
         CaseCommand::Show(arguments) => tell::show(arguments, out),
         CaseCommand::Open(arguments) => open(arguments, out),
-        CaseCommand::AddAlerts(arguments) => {
-            let desk = Desk::at(&arguments.acting)?;
-            let step = CaseStep::AlertsAdded {
-                alerts: desk.alerts(arguments)?,
-                reason: arguments.reason.clone(),
-            };
-            desk.act(&arguments.case, step, out)
-        }
+        CaseCommand::AddAlerts(arguments) => add_alerts(arguments, out),
         CaseCommand::TakeAlerts(arguments) => {
             let desk = Desk::at(&arguments.acting)?;
             let step = CaseStep::AlertsTaken {
@@ -151,6 +146,64 @@ fn simple(command: &CaseCommand) -> Result<(&Acting, &str, CaseStep)> {
     })
 }
 
+fn add_alerts(arguments: &AddAlertsArgs, out: &mut dyn Write) -> Result<Exit> {
+    let config = Config::load(arguments.config.as_deref()).map_err(|d| anyhow!("{d}"))?;
+    exhibit_command::check_class(&config, &arguments.class)?;
+    let which = &arguments.which;
+    let dir = state::folder(which.acting.state.state.as_deref())?;
+    // While we still are who called: the logs are theirs to read.
+    let logs = LogFiles::open(&config);
+    service::step_down(&dir)?;
+    let desk = Desk::at(&which.acting)?;
+    let alerts = desk.alerts(which)?;
+    let step = CaseStep::AlertsAdded {
+        alerts: alerts.clone(),
+        reason: which.reason.clone(),
+    };
+    desk.act(&which.case, step, out)?;
+    if arguments.no_exhibits {
+        return Ok(Exit::Success);
+    }
+    let store = reading(&dir)?;
+    let case = evidence::read_case(&store, &which.case, Timestamp::MAX)?;
+    let taking = Taking {
+        authority: case.authority.clone(),
+        reason: format!("evidence for {}: {}", case.id, case.title),
+        case: Some(case.id.clone()),
+        class: arguments.class.clone(),
+        tlp: case.tlp,
+        role: "operator".to_owned(),
+        place: None,
+        media_type: None,
+    };
+    let taken = lines_taken(&store, &case.id)?;
+    let alerts: Vec<AlertId> = alerts
+        .into_iter()
+        .filter(|id| !taken.contains(id))
+        .collect();
+    exhibit_command::take_alerts(&which.acting, &taking, &alerts, &config, &logs, out).with_context(
+        || {
+            format!(
+                "the alerts are in {}, but not their evidence; try again with: posse exhibit add \
+                 --alert ID --case {} --authority TEXT",
+                case.id, case.id
+            )
+        },
+    )
+}
+
+/// Alerts whose raw lines were taken for the case.
+fn lines_taken(store: &Store, case: &str) -> Result<BTreeSet<AlertId>> {
+    let mut taken = BTreeSet::new();
+    for number in store.exhibits_of(case)? {
+        let record = evidence::exhibit(store, &number, Timestamp::MAX)?;
+        if let Some(record) = record.filter(|r| r.acquired.what.method == "alert") {
+            taken.extend(record.acquired.what.alert);
+        }
+    }
+    Ok(taken)
+}
+
 fn check_country(country: &str) -> Result<()> {
     let two = country.len() == 2 && country.bytes().all(|b| b.is_ascii_alphabetic());
     if !country.is_empty() && !two {
@@ -215,8 +268,11 @@ impl Desk {
         if by.trim().is_empty() {
             bail!("--by is empty; nothing is done by nobody");
         }
+        let dir = state::folder(acting.state.state.as_deref())?;
+        // The first act of all begins the ledger.
+        drop(reading(&dir)?);
         Ok(Self {
-            dir: state::folder(acting.state.state.as_deref())?,
+            dir,
             by,
             json: acting.json,
         })
