@@ -86,6 +86,8 @@ pub(crate) fn account() -> String {
     match login.trim().parse::<u32>() {
         Ok(0 | u32::MAX) | Err(_) => String::new(),
         Ok(uid) => format!("uid {uid}"),
+    }
+}
 
 #[cfg(test)]
 mod tests {
