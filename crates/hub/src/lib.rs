@@ -16,6 +16,8 @@ mod ban;
 mod caller;
 mod core;
 mod db;
+#[cfg(test)]
+mod door;
 mod error;
 mod fanout;
 pub mod feeds;

@@ -1,16 +1,11 @@
 //! Feeds over real sockets; each format is read by its consumer's rules.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    sync::mpsc,
-    thread,
-};
+use std::{collections::BTreeSet, net::IpAddr, thread};
 
 use model::Prefix;
 
 use super::*;
-use crate::{Hub, KeyKind, NewBan, NewKey, Report};
+use crate::{Hub, KeyKind, NewBan, NewKey, Report, door};
 
 struct Site {
     core: Core,
@@ -36,23 +31,8 @@ impl Site {
         let hub = Hub::in_memory("hub".parse().unwrap()).unwrap();
         let core = hub.core();
         let router = router(core.clone());
-        let (address, bound) = mpsc::channel();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                address.send(listener.local_addr().unwrap()).unwrap();
-                let service = router.into_make_service_with_connect_info::<SocketAddr>();
-                axum::serve(listener, service).await.unwrap();
-            });
-        });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let url = door::open(router);
+        let runtime = door::runtime();
         let key = NewKey {
             name: "edge".into(),
             kind: KeyKind::Bouncer,
@@ -66,7 +46,7 @@ impl Site {
             .block_on(core.add_key(&core.operator("test"), key))
             .unwrap();
         let site = Self {
-            url: format!("http://{}", bound.recv().unwrap()),
+            url,
             core,
             key,
             runtime,

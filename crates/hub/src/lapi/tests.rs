@@ -2,8 +2,6 @@
 
 use std::{
     io::Write as _,
-    net::SocketAddr,
-    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +11,9 @@ use model::Prefix;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Allowlist, AllowlistItem, Caller, Hub, KeyKind, NewBan, NewKey, Release, Report};
+use crate::{
+    Allowlist, AllowlistItem, Caller, Hub, KeyKind, NewBan, NewKey, Release, Report, door,
+};
 
 const FIREWALL: &str = "crowdsec-firewall-bouncer/-";
 const NGINX: &str = "crowdsec-nginx-bouncer/v1.0.8";
@@ -63,24 +63,8 @@ impl Site {
             ..Config::default()
         };
         let router = router_with(core.clone(), config);
-        let (address, bound) = mpsc::channel();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                address.send(listener.local_addr().unwrap()).unwrap();
-                let service = router.into_make_service_with_connect_info::<SocketAddr>();
-                axum::serve(listener, service).await.unwrap();
-            });
-        });
-        let url = format!("http://{}", bound.recv().unwrap());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let url = door::open(router);
+        let runtime = door::runtime();
         let operator = core.operator("test");
         let bouncer = runtime.block_on(core.add_key(&operator, key("fw", KeyKind::Bouncer, None)));
         let machine = key("agent", KeyKind::Machine, Some("secret"));

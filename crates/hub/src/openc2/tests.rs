@@ -1,11 +1,9 @@
 //! OpenC2 over real sockets: what the profile's text says of each answer.
 
-use std::{net::SocketAddr, sync::mpsc, thread};
-
 use serde_json::Value;
 
 use super::*;
-use crate::{Hub, KeyKind, NewKey};
+use crate::{Hub, KeyKind, NewKey, door};
 
 struct Site {
     core: Core,
@@ -17,19 +15,7 @@ impl Site {
         let hub = Hub::in_memory("hub".parse().unwrap()).unwrap();
         let core = hub.core();
         let router = router(core.clone());
-        let (address, bound) = mpsc::channel();
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                address.send(listener.local_addr().unwrap()).unwrap();
-                let service = router.into_make_service_with_connect_info::<SocketAddr>();
-                axum::serve(listener, service).await.unwrap();
-            });
-        });
+        let url = door::open(router);
         let key = NewKey {
             name: "soar".into(),
             kind: KeyKind::Machine,
@@ -39,14 +25,11 @@ impl Site {
             accepted: true,
             from: None,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = door::runtime();
         runtime
             .block_on(core.add_key(&core.operator("test"), key))
             .unwrap();
-        let url = format!("http://{}/.well-known/openc2", bound.recv().unwrap());
+        let url = format!("{url}/.well-known/openc2");
         Self { core, url }
     }
 

@@ -1,5 +1,5 @@
-//! Bans and releases, whoever orders them: third parties' reports, operators, members' signed
-//! statements, the court.
+//! Bans and releases, whoever orders them: members' signed statements, the court, and what
+//! third parties' reports (`reports.rs`) share with them.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -17,289 +17,33 @@ use super::{
 use crate::{
     ban::{Ban, BanId, EndCause, Point},
     caller::{Caller, Role},
-    core::unix_ms,
     error::OrderError,
     gate, limits,
     member::{RefusedBan, StatementTaken},
-    order::{NewBan, Release, Released, Report, Reported, StoredAlert},
+    order::{Release, Released},
     registry::CommunityRules,
     view::View,
 };
 
 /// The Local API's word for what a kernel does.
-const BAN: &str = "ban";
-
-/// Bans signed together: their statement fits its limit whatever their texts.
-const OPS_PER_STATEMENT: usize = 200;
-
-enum Made {
-    Op(Op),
-    Shown(BanId),
-}
-
-/// A ban of one order that is to be signed, and where its answer belongs.
-struct Chosen {
-    report: usize,
-    place: usize,
-    op: Op,
-}
-
-impl Chosen {
-    fn slot<'a>(&self, answers: &'a mut [Reported]) -> Option<&'a mut Result<BanId, String>> {
-        answers.get_mut(self.report)?.bans.get_mut(self.place)
-    }
-}
+pub(super) const BAN: &str = "ban";
 
 /// From where and why bans come, for the doors.
-struct Origin<'a> {
-    kind: &'a str,
-    origin: &'a str,
-    scenario: &'a str,
-    alert: Option<u64>,
+pub(super) struct Origin<'a> {
+    pub(super) kind: &'a str,
+    pub(super) origin: &'a str,
+    pub(super) scenario: &'a str,
+    pub(super) alert: Option<u64>,
 }
 
 impl Worker {
-    //-------- Third parties -------------------------------------------------
-
-    pub(super) fn report(
-        &mut self,
-        by: &Caller,
-        reports: Vec<Report>,
-        turn: &mut Turn,
-    ) -> Outcome<Vec<Reported>> {
-        gate::may(by, gate::Act::Report)?;
-        let max = limits::REPORTS_PER_ORDER_MAX;
-        if reports.len() > max {
-            return Err(OrderError::TooMany {
-                max,
-                what: "alerts",
-            }
-            .into());
-        }
-        let mut hash = Sha256::new();
-        let mut alerts = 0;
-        let mut answers = Vec::with_capacity(reports.len());
-        let mut chosen = Vec::new();
-        for (number, report) in reports.iter().enumerate() {
-            let mut answer = Reported::default();
-            if let Some(json) = &report.alert {
-                alerts += 1;
-                hash.update(json.to_string());
-                answer.alert = Some(self.next_alert);
-                self.next_alert += 1;
-            }
-            self.choose(by, number, &report.bans, &mut answer, &mut chosen, turn)?;
-            answers.push(answer);
-        }
-        // One signature for many: each byte of a statement goes to every guard.
-        for part in chosen.chunks(OPS_PER_STATEMENT) {
-            self.issue_part(by, &reports, part, &mut answers, turn)?;
-        }
-        for (report, answer) in reports.into_iter().zip(&answers) {
-            self.keep_alert(by, report, answer, turn)?;
-        }
-        if alerts > 0 {
-            turn.act(FleetAct::AlertsTaken {
-                at: turn.at,
-                organisation: by.organisation.to_string(),
-                name: by.name.to_string(),
-                alerts,
-                content: hash.finalize().iter().map(|b| format!("{b:02x}")).collect(),
-            });
-        }
-        Ok(answers)
-    }
-
-    fn keep_alert(
-        &self,
-        by: &Caller,
-        report: Report,
-        answer: &Reported,
-        turn: &Turn,
-    ) -> Outcome<()> {
-        let (Some(id), Some(json)) = (answer.alert, report.alert) else {
-            return Ok(());
-        };
-        let kept = StoredAlert {
-            id,
-            organisation: by.organisation.clone(),
-            machine: by.name.to_string(),
-            created: turn.now,
-            created_unix_ms: unix_ms(),
-            alert: json,
-            bans: answer
-                .bans
-                .iter()
-                .filter_map(|b| b.as_ref().ok())
-                .copied()
-                .collect(),
-        };
-        Ok(self.db.add_alert(&kept, &report.value)?)
-    }
-
-    /// The bans of one report that are to be signed on behalf of the caller's organisation.
-    fn choose(
-        &mut self,
-        by: &Caller,
-        report: usize,
-        bans: &[NewBan],
-        answer: &mut Reported,
-        chosen: &mut Vec<Chosen>,
-        turn: &mut Turn,
-    ) -> Outcome<()> {
-        for (place, ban) in bans.iter().enumerate() {
-            let outcome = if place < limits::BANS_PER_REPORT_MAX {
-                self.op_for(by, ban, answer.alert, turn)
-            } else {
-                let max = limits::BANS_PER_REPORT_MAX;
-                Err(Fail::Order(OrderError::TooMany {
-                    max,
-                    what: "bans in one report",
-                }))
-            };
-            answer.bans.push(match outcome {
-                Ok(Made::Shown(id)) => Ok(id),
-                Ok(Made::Op(op)) => {
-                    chosen.push(Chosen { report, place, op });
-                    Err(String::new())
-                }
-                Err(Fail::Order(e)) => {
-                    let reason = e.to_string();
-                    self.refused(turn, by, "ban", &reason, vec![ban.prefix]);
-                    Err(reason)
-                }
-                Err(e @ Fail::Hub(_)) => return Err(e),
-            });
-        }
-        Ok(())
-    }
-
-    fn issue_part(
-        &mut self,
-        by: &Caller,
-        reports: &[Report],
-        part: &[Chosen],
-        answers: &mut [Reported],
-        turn: &mut Turn,
-    ) -> Outcome<()> {
-        let first = part.first().map(|one| one.report);
-        match self.issue_for(by, reports, part, answers, turn) {
-            // One report's fault, or its size, is not the others'.
-            Err(Fail::Order(_)) if part.iter().any(|one| Some(one.report) != first) => part
-                .chunk_by(|a, b| a.report == b.report)
-                .try_for_each(|own| self.issue_part(by, reports, own, answers, turn)),
-            Err(Fail::Order(e)) => {
-                let reason = e.to_string();
-                let prefixes = part.iter().map(|one| one.op.prefix()).take(64).collect();
-                self.refused(turn, by, "ban", &reason, prefixes);
-                for one in part {
-                    if let Some(slot) = one.slot(answers) {
-                        *slot = Err(reason.clone());
-                    }
-                }
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    /// What one ban becomes: part of a statement, or (what no kernel can do) a line for doors.
-    fn op_for(
-        &mut self,
-        by: &Caller,
-        ban: &NewBan,
-        alert: Option<u64>,
-        turn: &Turn,
-    ) -> Outcome<Made> {
-        let refused = |why: String| Fail::Order(OrderError::Refused(why));
-        let community = by.communities.first().cloned();
-        let community = community.ok_or_else(|| refused("it is in no community".to_owned()))?;
-        if let Some((list, _)) = self
-            .shared
-            .view()
-            .registry
-            .allowed(by, ban.prefix, turn.now)
-        {
-            return Err(refused(format!("on the allowlist {}", list.name)));
-        }
-        self.lawful(&community, by, ban.prefix).map_err(refused)?;
-        let most = u64::from(fleet::LASTS_SECONDS_MAX);
-        let lasts = u32::try_from(ban.seconds.clamp(1, most)).unwrap_or(u32::MAX);
-        if ban.kind != BAN {
-            let origin = Origin {
-                kind: &ban.kind,
-                origin: &ban.origin,
-                scenario: &ban.scenario,
-                alert,
-            };
-            let until = turn.now.plus(Duration::from_secs(u64::from(lasts)));
-            let org = &by.organisation;
-            return self
-                .add(&community, org, ban.prefix, until, &origin, turn)
-                .map(Made::Shown);
-        }
-        Ok(Made::Op(Op::Ban(SignedBan {
-            prefix: ban.prefix,
-            lasts,
-            kind: kind_word(&ban.scenario),
-            reason: plain(&ban.scenario).into(),
-            tlp: Tlp::Green,
-            provenance: provenance(alert, by),
-        })))
-    }
-
-    fn issue_for(
-        &mut self,
-        by: &Caller,
-        reports: &[Report],
-        part: &[Chosen],
-        answers: &mut [Reported],
-        turn: &mut Turn,
-    ) -> Outcome<()> {
-        let refused = |why: String| Fail::Order(OrderError::Refused(why));
-        let community = by.communities.first().cloned().ok_or(OrderError::Unknown)?;
-        let key = self.desks.get(&by.organisation).cloned();
-        let key = key.ok_or_else(|| refused("its organisation is not known here".to_owned()))?;
-        self.affordable(&community, by, part.len(), turn.now)
-            .map_err(refused)?;
-        let circle = self
-            .circles
-            .get_mut(&community)
-            .ok_or(OrderError::Unknown)?;
-        let ops: Vec<Op> = part.iter().map(|one| one.op.clone()).collect();
-        let issued = circle.issue(&key, ops, turn.now);
-        let (statement, signed) = issued.map_err(|e| refused(e.to_string()))?;
-        self.note_statement(&by.organisation, &community, &statement, &signed, turn);
-        for one in part {
-            let ban = reports.get(one.report).and_then(|r| r.bans.get(one.place));
-            let (Some(ban), Op::Ban(made)) = (ban, &one.op) else {
-                continue;
-            };
-            let origin = Origin {
-                kind: &ban.kind,
-                origin: &ban.origin,
-                scenario: &ban.scenario,
-                alert: answers.get(one.report).and_then(|answer| answer.alert),
-            };
-            let until = turn.now.plus(Duration::from_secs(u64::from(made.lasts)));
-            let id = self.add(
-                &community,
-                &by.organisation,
-                ban.prefix,
-                until,
-                &origin,
-                turn,
-            )?;
-            if let Some(slot) = one.slot(answers) {
-                *slot = Ok(id);
-            }
-        }
-        self.hear(&community, by, &statement, None, turn)?;
-        Ok(())
-    }
-
     /// What no list may hold, the hub's addresses, widths: refused whoever asks.
-    fn lawful(&self, community: &CommunityId, by: &Caller, prefix: Prefix) -> Result<(), String> {
+    pub(super) fn lawful(
+        &self,
+        community: &CommunityId,
+        by: &Caller,
+        prefix: Prefix,
+    ) -> Result<(), String> {
         let view = self.shared.view();
         let found = view.registry.communities.get(community);
         let rules = found.map_or_else(CommunityRules::default, |c| c.rules.clone());
@@ -339,7 +83,7 @@ impl Worker {
         Ok(())
     }
 
-    fn affordable(
+    pub(super) fn affordable(
         &mut self,
         community: &CommunityId,
         by: &Caller,
@@ -473,7 +217,7 @@ impl Worker {
         })
     }
 
-    fn note_statement(
+    pub(super) fn note_statement(
         &self,
         org: &OrgId,
         community: &CommunityId,
@@ -556,7 +300,7 @@ impl Worker {
     }
 
     /// A ban in the doors' view, in the place of the organisation's former one.
-    fn add(
+    pub(super) fn add(
         &mut self,
         community: &CommunityId,
         org: &OrgId,
@@ -608,7 +352,7 @@ impl Worker {
 
     /// What a member's bans count for the community; the hub's own need no court. Gives the
     /// prefixes that do not count, with the reason.
-    fn hear(
+    pub(super) fn hear(
         &mut self,
         community: &CommunityId,
         by: &Caller,
@@ -920,7 +664,7 @@ fn fits(release: &Release, ban: &Ban) -> bool {
 }
 
 /// A scenario as a statement's kind: printable ASCII without space.
-fn kind_word(scenario: &str) -> Arc<str> {
+pub(super) fn kind_word(scenario: &str) -> Arc<str> {
     let plain = |c: char| if c.is_ascii_graphic() { c } else { '-' };
     let word: String = scenario
         .chars()
@@ -935,7 +679,7 @@ fn kind_word(scenario: &str) -> Arc<str> {
 }
 
 /// Without control characters, at most a reason's length.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     let end = text.floor_char_boundary(fleet::REASON_BYTES_MAX);
     text.get(..end).unwrap_or_default().to_owned()
@@ -946,17 +690,7 @@ fn cut(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-fn provenance(alert: Option<u64>, by: &Caller) -> [u8; 16] {
-    let text = format!(
-        "{}/{}/{}",
-        by.organisation,
-        by.name,
-        alert.unwrap_or_default()
-    );
-    digest16(text.as_bytes())
-}
-
-fn digest16(bytes: &[u8]) -> [u8; 16] {
+pub(super) fn digest16(bytes: &[u8]) -> [u8; 16] {
     let hash = Sha256::digest(bytes);
     let mut out = [0; 16];
     out.iter_mut().zip(hash).for_each(|(to, from)| *to = from);

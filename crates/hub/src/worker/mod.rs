@@ -11,6 +11,7 @@ pub(crate) mod circle;
 mod keys;
 mod members;
 mod people;
+mod reports;
 mod rules;
 mod streams;
 
