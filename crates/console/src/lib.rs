@@ -74,6 +74,7 @@ pub fn start(config: &ConsoleConfig, inputs: Inputs) -> Result<SocketAddr, Conso
     let address = listener.local_addr().map_err(refused)?;
 
     let no_thread = |source| ConsoleError::Thread { source };
+    let ledger = openlog::router(inputs.state.clone());
     let history = History::begin(inputs.state).map_err(no_thread)?;
     let shared = Shared::new(gate, pages, history, inputs.latest, clock::now());
     let shared = Arc::new(shared);
@@ -90,7 +91,7 @@ pub fn start(config: &ConsoleConfig, inputs: Inputs) -> Result<SocketAddr, Conso
     thread::Builder::new()
         .name("console".into())
         .spawn(move || {
-            if let Err(e) = runtime.block_on(server::serve(listener, shared)) {
+            if let Err(e) = runtime.block_on(server::serve(listener, shared, ledger)) {
                 tracing::error!(error = %e, "the status page ended");
             }
         })

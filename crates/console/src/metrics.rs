@@ -53,6 +53,7 @@ impl Collector for Numbers {
             record(&mut out, status)?;
             channels(&mut out, status)?;
             fleet(&mut out, status)?;
+            witnesses(&mut out, status)?;
         }
         own(&mut out, self.own)
     }
@@ -333,6 +334,28 @@ fn channels(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
     out.of_channels(("posse_queue_channel", "Messages that wait"), status, |c| {
         ConstGauge::new(i64::try_from(c.queued).unwrap_or(i64::MAX))
     })
+}
+
+/// `posse ledger witness status` tells them apart.
+fn witnesses(out: &mut Writer<'_>, status: &Status) -> fmt::Result {
+    let Some(witnesses) = &status.witnesses else {
+        return Ok(());
+    };
+    out.gauge(
+        "posse_ledger_witnesses",
+        "Witnesses asked to cosign the ledger",
+        witnesses.asked,
+    )?;
+    out.gauge(
+        "posse_ledger_other_history",
+        "Witnesses that saw another history of the ledger",
+        witnesses.other_history,
+    )?;
+    out.gauge(
+        "posse_ledger_witness_behind",
+        "Entries that the witness furthest behind has not cosigned",
+        witnesses.behind,
+    )
 }
 
 /// Over all communities; `posse status` tells them apart.

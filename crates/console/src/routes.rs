@@ -35,7 +35,7 @@ type Ctx = State<Arc<Shared>>;
 /// What stands after the question mark, or that it makes no sense.
 type Said<T> = Result<Query<T>, QueryRejection>;
 
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+pub(crate) fn router(shared: Arc<Shared>, ledger: Router) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/alerts", get(alerts))
@@ -52,6 +52,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             get(|| file("text/javascript; charset=utf-8", JS)),
         )
         .route("/icon.svg", get(|| file("image/svg+xml", ICON)))
+        .nest_service("/ledger", ledger)
         .fallback(nowhere)
         .layer(from_fn_with_state(Arc::clone(&shared), door))
         .with_state(shared)

@@ -26,10 +26,14 @@ use crate::{
 /// Pause after the kernel refused a connection (no descriptors left).
 const RECOVERY: Duration = Duration::from_millis(200);
 
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    ledger: Router,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tokio::spawn(keep_up(Arc::clone(&shared)));
-    let router = routes::router(Arc::clone(&shared));
+    let router = routes::router(Arc::clone(&shared), ledger);
     loop {
         // Whoever comes while all places are taken waits in the kernel's queue.
         let Ok(place) = Arc::clone(&shared.connections).acquire_owned().await else {

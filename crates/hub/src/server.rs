@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -82,6 +83,8 @@ pub struct ServerOptions {
     pub names: Vec<String>,
     pub addresses: Vec<IpAddr>,
     pub lapi: lapi::Config,
+    /// The state folder whose ledger is handed out below `/ledger`; absent: none is.
+    pub ledger: Option<PathBuf>,
 }
 
 struct Server {
@@ -114,7 +117,10 @@ pub async fn serve(
             }
         });
     }
-    let doors = doors(&core, options.lapi);
+    let mut doors = doors(&core, options.lapi);
+    if let Some(state) = options.ledger {
+        doors = doors.nest_service("/ledger", openlog::router(state));
+    }
     let server = Arc::new(Server {
         all: doors
             .clone()

@@ -34,7 +34,7 @@ pub use cosignature::{CosignerKey, CosigningKey};
 pub use error::LedgerError;
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 pub use leaf::{Leaf, Salt, commitment};
-pub use note::{KeyId, SigningKey, VerifyingKey, add_signatures};
+pub use note::{KeyId, SigningKey, VerifyingKey, add_signatures, is_by_any};
 pub use policy::{Judgement, POLICY_BYTES_MAX, Policy, PolicyLog, PolicyWitness};
 pub use proof::{
     Node, ReadNode, consistency_proof, inclusion_proof, subtree_hash, verify_consistency,

@@ -317,6 +317,13 @@ impl<'a> Note<'a> {
     }
 }
 
+/// Whether a note has a signature that says it is by one of `keys`; whether it holds is not
+/// looked at.
+pub fn is_by_any(note: &[u8], keys: &[VerifyingKey]) -> bool {
+    let by = |note: Note<'_>| keys.iter().any(|key| note.by(key).next().is_some());
+    Note::parse(note).is_ok_and(by)
+}
+
 /// A note with further signature lines below its own; those it has already are not repeated.
 pub fn add_signatures(note: &str, lines: &str) -> Result<String, LedgerError> {
     let parsed = Note::parse(note.as_bytes())?;

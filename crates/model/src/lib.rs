@@ -59,7 +59,7 @@ pub use prefix_map::{PrefixEnds, PrefixMap, PrefixRows};
 pub use record::{Batch, FileId, Origin as LineOrigin, Record, RecordMeta, SourceId, SourceInfo};
 pub use status::{
     ChannelStatus, DetectionStatus, FleetCommunityStatus, FleetStatus, KeptOut, PolicyStatus,
-    RecordStatus, SourceStatus, Status,
+    RecordStatus, SourceStatus, Status, WitnessesStatus,
 };
 pub use time::{Timestamp, TimestampError};
 pub use tlp::{Tlp, TlpError};

@@ -33,6 +33,19 @@ pub struct Status {
     /// Absent when this machine has joined no hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetStatus>,
+    /// Absent when no witness is asked to cosign the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessesStatus>,
+}
+
+/// How the ledger stands with its witnesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessesStatus {
+    pub asked: u64,
+    /// Witnesses that saw another history.
+    pub other_history: u64,
+    /// Entries that the one furthest behind has not cosigned.
+    pub behind: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The command line's own definition. Help, completions and the manual come from here.
 
+mod ledger;
 mod rules;
 
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ use crate::{
 
 pub(crate) use rules::{
     EnableArgs, ExplainArgs, ImportArgs, RefreshArgs, RulesCommand, RulesTestArgs,
+};
+pub(crate) use ledger::{
+    LedgerCommand, LedgerWitnessCommand, RotateArgs, VerifyArgs, WitnessAction, WitnessArgs,
 };
 
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
@@ -66,9 +70,12 @@ pub(crate) enum Command {
     Watch(ListArgs),
     /// What would be watched on this machine, what not, and why; what enforcement can do.
     Doctor(DoctorArgs),
-    /// The tamper-evident record: verify, export, rebuild.
+    /// The tamper-evident record: verify, export, rebuild; its witnesses and time stamps.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Be a witness for the ledgers of others: cosign what only ever grows.
+    #[command(args_conflicts_with_subcommands = true)]
+    Witness(WitnessArgs),
     /// Cases: what belongs together, who is hurt, what was done, what came of it.
     #[command(subcommand)]
     Case(CaseCommand),
@@ -186,6 +193,9 @@ pub(crate) struct HubArgs {
     /// autonomous system count as what they are.
     #[arg(long, value_name = "FILE")]
     pub(crate) asn: Option<PathBuf>,
+    /// Configuration whose [ledger] table names witnesses and time stamping authorities.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// End when standard input does.
     #[arg(long, hide = true)]
     pub(crate) while_input: bool,
@@ -673,38 +683,6 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum LedgerCommand {
-    /// Recompute every hash, signature and table from the payloads up.
-    Verify(ListArgs),
-    /// Write the log as C2SP tiles that any outsider can audit.
-    Export {
-        /// The folder to write; made if it does not exist.
-        dir: PathBuf,
-        #[command(flatten)]
-        state: StateArgs,
-    },
-    /// Print the log's verifier key (C2SP vkey).
-    Key {
-        #[command(flatten)]
-        state: StateArgs,
-    },
-    /// Throw the tables (bans, alerts, offenders) away and make them again from the ledger.
-    Rebuild {
-        #[command(flatten)]
-        state: StateArgs,
-    },
-    /// Print entries as JSON, one a line.
-    Show {
-        /// First index.
-        #[arg(default_value_t = 0)]
-        from: u64,
-        /// How many.
-        #[arg(long, default_value_t = 100)]
-        limit: u64,
-        #[command(flatten)]
-        state: StateArgs,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -768,17 +746,6 @@ impl AlertsArgs {
             Some(AlertsCommand::Digest(arguments)) => Some(&arguments.state),
             // Reads the channels' secrets, which are root's.
             Some(AlertsCommand::Test(_)) => None,
-        }
-    }
-}
-
-impl LedgerCommand {
-    const fn state_of_owner(&self) -> Option<&StateArgs> {
-        match self {
-            Self::Verify(arguments) => Some(&arguments.state),
-            Self::Key { state } | Self::Rebuild { state } | Self::Show { state, .. } => Some(state),
-            // Writes where the caller may, which the owner of the state folder may not.
-            Self::Export { .. } => None,
         }
     }
 }

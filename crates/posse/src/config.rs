@@ -135,6 +135,31 @@ pub(crate) struct LedgerConfig {
     /// The log's name in checkpoints, a schema-less URL; fixed when the ledger is made.
     pub(crate) origin: Option<String>,
     pub(crate) keep: Keep,
+    witnesses: Vec<openlog::WitnessConfig>,
+    policy: Option<PathBuf>,
+    #[serde(deserialize_with = "span")]
+    witness_lag: Option<Duration>,
+    stamp_authorities: Vec<openlog::AuthorityConfig>,
+    #[serde(deserialize_with = "span")]
+    stamp_every: Option<Duration>,
+}
+
+impl LedgerConfig {
+    /// Who else is asked to vouch for the ledger.
+    pub(crate) fn others(&self) -> openlog::WitnessesConfig {
+        openlog::WitnessesConfig {
+            witnesses: self.witnesses.clone(),
+            policy: self.policy.clone(),
+            witness_lag: self.witness_lag,
+            stamp_authorities: self.stamp_authorities.clone(),
+            stamp_every: self.stamp_every,
+        }
+    }
+}
+
+fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_duration(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// How long the ledger keeps what its entries say. Their leaves stay for good.

@@ -1,19 +1,39 @@
-//! `posse ledger …`: the record, checked and handed out.
+//! `posse ledger …`: the record, checked and handed out; who vouches for it.
 
-use std::io::Write;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use store::Store;
+use store::{Store, VerifyAgainst, WitnessState};
 
-use crate::{cli::LedgerCommand, exit::Exit, operator::open_to_read, state};
+use crate::{
+    cli::{LedgerCommand, LedgerWitnessCommand, RotateArgs, VerifyArgs},
+    clock,
+    config::{Config, DEFAULT_PATH},
+    exit::Exit,
+    operator::open_to_read,
+    state,
+};
+
+/// Earlier checkpoints of one call, and the bytes of each.
+const EARLIER_MAX: usize = 100_000;
+const EARLIER_BYTES_MAX: u64 = 64 << 10;
 
 pub(crate) fn run(command: &LedgerCommand, out: &mut dyn Write) -> Result<Exit> {
     match command {
-        LedgerCommand::Verify(arguments) => {
-            let store = open_to_read(arguments.state.state.as_deref())?;
-            return verify(&store, arguments.json, out);
+        LedgerCommand::Verify(arguments) => return verify(arguments, out),
+        LedgerCommand::RotateKey(arguments) => rotate(arguments, out)?,
+        LedgerCommand::Stamp { config, state } => {
+            return stamp(config.as_deref(), state.state.as_deref(), out);
+        }
+        LedgerCommand::Witness(LedgerWitnessCommand::Status { json, state }) => {
+            let store = open_to_read(state.state.as_deref())?;
+            return witness_status(&store, *json, out);
         }
         LedgerCommand::Export { dir, state } => {
             let store = open_to_read(state.state.as_deref())?;
@@ -30,12 +50,14 @@ pub(crate) fn run(command: &LedgerCommand, out: &mut dyn Write) -> Result<Exit> 
             )?;
             writeln!(out, "verifier key: {}", store.vkey())?;
         }
-        LedgerCommand::Key { state } => {
-            writeln!(out, "{}", open_to_read(state.state.as_deref())?.vkey())?;
+        LedgerCommand::Key { all, state } => {
+            let keys = open_to_read(state.state.as_deref())?.vkeys();
+            for key in keys.iter().take(if *all { usize::MAX } else { 1 }) {
+                writeln!(out, "{key}")?;
+            }
         }
         LedgerCommand::Rebuild { state } => {
-            let dir = state::folder(state.state.as_deref())?;
-            let mut store = state::open_store(&dir, None)?;
+            let mut store = open_to_write(state.state.as_deref())?;
             let bar = progress("rebuilding");
             store.rebuild(&mut |done, of| show(&bar, done, of))?;
             bar.finish_and_clear();
@@ -52,17 +74,28 @@ pub(crate) fn run(command: &LedgerCommand, out: &mut dyn Write) -> Result<Exit> 
     Ok(Exit::Success)
 }
 
-fn verify(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<Exit> {
+fn open_to_write(named: Option<&Path>) -> Result<Store> {
+    state::open_store(&state::folder(named)?, None)
+}
+
+fn verify(arguments: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
+    let store = open_to_read(arguments.state.state.as_deref())?;
+    let against = against(arguments)?;
     let bar = progress("verifying");
-    let outcome = store.verify(&mut |done, of| show(&bar, done, of));
+    let outcome = store.verify_against(&against, &mut |done, of| show(&bar, done, of));
     bar.finish_and_clear();
+    let outcome = outcome.and_then(|report| check_stamps(&store).map(|()| report));
     match outcome {
-        Ok(report) if as_json => {
+        Ok(report) if arguments.json => {
             let line = json!({
                 "ok": true,
                 "entries": report.entries,
                 "erased": report.erased,
                 "checkpoints": report.checkpoints,
+                "earlier": report.earlier,
+                "cosignatures": report.cosignatures,
+                "cosigned": report.cosigned,
+                "stamps": report.stamps,
                 "projection_rows": report.projection_rows,
                 "root": report.root.to_string(),
             });
@@ -79,9 +112,23 @@ fn verify(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<Exit> {
                 report.projection_rows,
                 report.root
             )?;
+            match report.cosigned {
+                Some(size) => writeln!(
+                    out,
+                    "{} cosignatures of witnesses; enough of them on {size} entries; {} time \
+                     stamps; {} earlier checkpoints agree",
+                    report.cosignatures, report.stamps, report.earlier
+                )?,
+                None => writeln!(
+                    out,
+                    "no witness has cosigned it: whoever has its key could have written all of \
+                     it anew; {} time stamps; {} earlier checkpoints agree",
+                    report.stamps, report.earlier
+                )?,
+            }
             Ok(Exit::Success)
         }
-        Err(failure) if as_json => {
+        Err(failure) if arguments.json => {
             let line = json!({ "ok": false, "what": failure.what, "index": failure.index, "why": failure.why });
             writeln!(out, "{line}")?;
             Ok(Exit::Failure)
@@ -90,6 +137,185 @@ fn verify(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<Exit> {
             writeln!(out, "FAILED: {failure}")?;
             Ok(Exit::Failure)
         }
+    }
+}
+
+/// What the ledger itself cannot know.
+fn against(arguments: &VerifyArgs) -> Result<VerifyAgainst> {
+    let configured = configured(arguments)?;
+    let policy = match &arguments.policy {
+        Some(path) => Some(
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        ),
+        None => configured,
+    };
+    let mut earlier = Vec::new();
+    for path in arguments.old.iter().flat_map(|path| files(path)) {
+        if earlier.len() >= EARLIER_MAX {
+            bail!("more than {EARLIER_MAX} earlier checkpoints");
+        }
+        let size =
+            fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if size.len() > EARLIER_BYTES_MAX {
+            bail!("{} is no checkpoint: it is too long", path.display());
+        }
+        let note = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        earlier.push((path.display().to_string(), note));
+    }
+    Ok(VerifyAgainst {
+        vkey: arguments.vkey.clone(),
+        witnesses: arguments.witness.clone(),
+        policy,
+        earlier,
+    })
+}
+
+/// The policy of a configuration: of the one named, or of this machine's where the state folder
+/// is this machine's.
+fn configured(arguments: &VerifyArgs) -> Result<Option<String>> {
+    let own = arguments.state.state.is_none() && Path::new(DEFAULT_PATH).exists();
+    if arguments.config.is_none() && !own {
+        return Ok(None);
+    }
+    Ok(others(arguments.config.as_deref())?.policy)
+}
+
+fn others(config: Option<&Path>) -> Result<openlog::Setup> {
+    let config = Config::load(config).map_err(|d| anyhow!("{d}"))?;
+    Ok(config.ledger.others().read()?)
+}
+
+/// The files of a folder, in order; a file is itself.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else {
+        return vec![path.to_owned()];
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.is_file());
+    files.sort();
+    files
+}
+
+/// The store knows that each is of a checkpoint of its own; whether it is a time stamp at all is
+/// looked at here.
+fn check_stamps(store: &Store) -> Result<(), store::VerifyFailure> {
+    let failure = |what: String, why: String| store::VerifyFailure {
+        what,
+        index: None,
+        why,
+    };
+    let stamps = store
+        .stamps()
+        .map_err(|e| failure("database".to_owned(), e.to_string()))?;
+    for stamp in stamps {
+        openlog::verify_stamp(&stamp).map_err(|e| {
+            let what = format!("time stamp of {} by {}", stamp.at, stamp.authority);
+            failure(what, e.to_string())
+        })?;
+    }
+    Ok(())
+}
+
+fn rotate(arguments: &RotateArgs, out: &mut dyn Write) -> Result<()> {
+    let mut store = open_to_write(arguments.state.state.as_deref())?;
+    if arguments.finish {
+        store.finish_rotation(clock::now())?;
+        writeln!(out, "signs alone from now on: {}", store.vkey())?;
+        return Ok(());
+    }
+    store.begin_rotation(clock::now())?;
+    writeln!(out, "both sign from now on:")?;
+    for key in store.vkeys().iter().take(2) {
+        writeln!(out, "  {key}")?;
+    }
+    writeln!(
+        out,
+        "give the first to every witness (posse witness --log VKEY) and to all who verify this \
+         log; then run: posse ledger rotate-key --finish"
+    )?;
+    Ok(())
+}
+
+fn stamp(config: Option<&Path>, named: Option<&Path>, out: &mut dyn Write) -> Result<Exit> {
+    let setup = others(config)?;
+    let dir = state::folder(named)?;
+    let outcomes = openlog::stamp_now(&dir, &setup)?;
+    if outcomes.is_empty() {
+        bail!(
+            "no time stamping authority is configured; name one in posse.toml: [ledger] \
+             stamp_authorities = [{{ name = …, url = …, ca = … }}]"
+        );
+    }
+    let mut exit = Exit::Success;
+    for (name, outcome) in outcomes {
+        match outcome {
+            Ok(token) if token.vouched => {
+                writeln!(
+                    out,
+                    "stamped by {name} at {} (number {})",
+                    token.at, token.serial
+                )?;
+            }
+            Ok(token) => writeln!(
+                out,
+                "stamped by {name} at {} (number {}); nobody vouches for its certificate: \
+                 configure ca",
+                token.at, token.serial
+            )?,
+            Err(e) => {
+                writeln!(out, "NOT stamped by {name}: {:#}", anyhow!(e))?;
+                exit = Exit::Failure;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn witness_status(store: &Store, as_json: bool, out: &mut dyn Write) -> Result<Exit> {
+    let size = store.size()?;
+    let witnesses = store.witnesses()?;
+    if witnesses.is_empty() && !as_json {
+        writeln!(out, "no witness is configured ([ledger] witnesses)")?;
+    }
+    let mut exit = Exit::Success;
+    for witness in witnesses {
+        if witness.alarm {
+            exit = Exit::Failure;
+        }
+        if as_json {
+            let line = json!({
+                "name": witness.setup.name,
+                "vkey": witness.setup.vkey,
+                "url": witness.setup.url,
+                "size": witness.size,
+                "behind": size.saturating_sub(witness.size),
+                "cosigned_at": witness.cosigned_at.map(|at| at.to_string()),
+                "trouble": witness.trouble,
+                "alarm": witness.alarm,
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "{}", in_words(&witness, size))?;
+        }
+    }
+    Ok(exit)
+}
+
+fn in_words(witness: &WitnessState, size: u64) -> String {
+    let name = &witness.setup.name;
+    let since = match witness.cosigned_at {
+        Some(at) => format!("cosigned {} of {size} entries at {at}", witness.size),
+        None => "has cosigned nothing".to_owned(),
+    };
+    match &witness.trouble {
+        Some(trouble) if witness.alarm => {
+            format!(
+                "{name}: {since}; ALARM, ANOTHER HISTORY: {}",
+                model::harmless(trouble)
+            )
+        }
+        Some(trouble) => format!("{name}: {since}; last asked: {}", model::harmless(trouble)),
+        None => format!("{name}: {since}"),
     }
 }
 

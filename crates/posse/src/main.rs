@@ -41,6 +41,7 @@ mod state;
 mod status;
 mod watch;
 mod what_if;
+mod witness_command;
 
 use std::{
     io::{self, BufWriter, Write},
@@ -89,6 +90,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Watch(arguments) => watch::run(arguments, out),
         Command::Doctor(arguments) => doctor::run(arguments, out),
         Command::Ledger(command) => ledger_command::run(command, out),
+        Command::Witness(arguments) => witness_command::run(arguments, out),
         Command::Case(command) => case_command::run(command, out),
         Command::Refer(arguments) => refer_command::run(arguments, out),
         Command::Intake(command) => refer_command::intake(command, out),

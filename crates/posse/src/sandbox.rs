@@ -114,6 +114,9 @@ pub(crate) fn check_permissions(needs: &Needs<'_>) -> Result<()> {
     if let Some(path) = &needs.config.console.token_file {
         permissions::check_secret(path)?;
     }
+    for path in needs.config.ledger.others().files() {
+        permissions::check_trusted(path)?;
+    }
     Ok(permissions::check_state(needs.state)?)
 }
 
@@ -124,6 +127,7 @@ impl Needs<'_> {
         self.sources(&mut plan);
         self.alerts(&mut plan);
         self.fleet(&mut plan);
+        self.ledger(&mut plan);
         if self.config.console.enabled {
             plan.listen.allow(self.config.console.listen.port());
         }
@@ -201,6 +205,13 @@ impl Needs<'_> {
         };
         for hub in fleet.hubs.iter().chain(&joined.hubs) {
             plan.connect.allow(hub.port());
+        }
+    }
+
+    /// Witnesses and time stamping authorities. (Their files are read before the walls stand.)
+    fn ledger(&self, plan: &mut Plan) {
+        for url in self.config.ledger.others().urls() {
+            plan.connect.allow(url_port(url));
         }
     }
 

@@ -6,14 +6,18 @@
 
 use std::path::Path;
 
-use ledger::{Checkpoint, CosignerKey, Policy, add_signatures};
+use ledger::{Checkpoint, CosignerKey, Hash, Policy, add_signatures};
 use model::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, config::DbConfig,
+    params,
+};
 
 use crate::{
     Store, StoreError,
     convert::{sql, unsigned},
     dir::StateDir,
+    export::consistency,
     keys::Keys,
     schema,
     store::{BUSY_TIMEOUT, CHECKPOINTS_MAX, damaged, log_row},
@@ -112,6 +116,8 @@ impl Attestations {
         db.busy_timeout(BUSY_TIMEOUT)?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
+        // As the recorder has it: whoever closes last must not take the write-ahead log away.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         schema::check_current(&db)?;
         Ok(Self { db, keys })
     }
@@ -171,6 +177,11 @@ impl Attestations {
     pub fn newest(&self) -> Result<(u64, String), StoreError> {
         let row = log_row(&self.db)?;
         Ok((row.size, row.checkpoint))
+    }
+
+    /// As [`Store::consistency`].
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
+        consistency(&self.db, old, new)
     }
 
     pub fn witnesses(&self) -> Result<Vec<WitnessState>, StoreError> {

@@ -119,18 +119,22 @@ impl Store {
 
     /// What proves that the log of `old` entries is the beginning of that of `new` ones.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
-        let tx = self.db.unchecked_transaction()?;
-        let mut failure = None;
-        let proof = consistency_proof(old, new, &mut |node| {
-            query::node_hash_at(&tx, node).unwrap_or_else(|e| {
-                failure = Some(e);
-                None
-            })
-        });
-        match failure {
-            Some(e) => Err(e),
-            None => proof.map_err(|e| damaged("the tree", &e.to_string())),
-        }
+        consistency(&self.db, old, new)
+    }
+}
+
+pub(crate) fn consistency(db: &Connection, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
+    let tx = db.unchecked_transaction()?;
+    let mut failure = None;
+    let proof = consistency_proof(old, new, &mut |node| {
+        query::node_hash_at(&tx, node).unwrap_or_else(|e| {
+            failure = Some(e);
+            None
+        })
+    });
+    match failure {
+        Some(e) => Err(e),
+        None => proof.map_err(|e| damaged("the tree", &e.to_string())),
     }
 }
 

@@ -6,7 +6,10 @@ use std::{fs, io, path::Path, time::Duration};
 
 use enforce::fuzzing::written;
 use fuzz_targets::{fleet_frame_seeds, fleet_snapshot_seeds, snapshot_seed};
-use ledger::{Checkpoint, Hash, Leaf, ProofFile, Salt, SigningKey, commitment, leaf_hash};
+use ledger::{
+    AddCheckpoint, Checkpoint, CosigningKey, Hash, Leaf, ProofFile, Salt, SigningKey, commitment,
+    leaf_hash,
+};
 
 fn main() -> io::Result<()> {
     let ledger = ledger_seeds();
@@ -20,6 +23,8 @@ fn main() -> io::Result<()> {
     put("fleet_frame", &fleet_frame_seeds())?;
     put("fleet_snapshot", &fleet_snapshot_seeds())?;
     put("checkpoint", &ledger)?;
+    put("witness", &witness_seeds())?;
+    put("time_stamp", &[STAMP_REFUSED, STAMP_EMPTY])?;
     put("snapshot", &snapshots)?;
     put("netlink_reply", &netlink())?;
     put("journal_export", &journal())?;
@@ -305,6 +310,43 @@ fn rule() -> Vec<u8> {
     out.extend([0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
     out.extend(body);
     out
+}
+
+/// A TimeStampResp that refuses, with a text; and one that grants nothing.
+const STAMP_REFUSED: &[u8] = &[
+    0x30, 0x0b, 0x30, 0x09, 0x02, 0x01, 0x02, 0x30, 0x04, 0x0c, 0x02, b'n', b'o',
+];
+const STAMP_EMPTY: &[u8] = &[0x30, 0x05, 0x30, 0x03, 0x02, 0x01, 0x00];
+
+fn witness_seeds() -> Vec<Vec<u8>> {
+    let log = SigningKey::from_seed("log.example/evidence", [3; 32]);
+    let witness = CosigningKey::from_seed("w.example/witness", [5; 32]);
+    let (Ok(log), Ok(witness)) = (log, witness) else {
+        return Vec::new();
+    };
+    let note = Checkpoint::sign(42, &Hash([9; 32]), &log);
+    let line = witness.cosign(note.as_bytes(), 7).unwrap_or_default();
+    let request = AddCheckpoint {
+        old: 7,
+        proof: vec![Hash([1; 32]), Hash([2; 32])],
+        checkpoint: note,
+    };
+    let policy = format!(
+        "# both\nlog {} https://log.example/\nwitness w {}\ngroup g 1 w\nquorum g\n",
+        log.public(),
+        witness.public()
+    );
+    let kinds: [Vec<u8>; 5] = [
+        request.encode().into_bytes(),
+        policy.into_bytes(),
+        witness.public().to_string().into_bytes(),
+        b"text\n\n\xe2\x80\x94 w.example/witness AAAAAAAA\n".to_vec(),
+        line.replace("w.example", "v.example").into_bytes(),
+    ];
+    let numbered = (0..).zip(kinds);
+    numbered
+        .map(|(kind, bytes)| [&[kind], &bytes[..]].concat())
+        .collect()
 }
 
 fn ledger_seeds() -> Vec<Vec<u8>> {

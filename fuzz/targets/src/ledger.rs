@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use ledger::{
-    Checkpoint, Hash, Leaf, ProofFile, SigningKey, Tile, VerifyingKey, decode_tile,
-    encode_bundle_entry, fuzzing, leaf_hash, parse_bundle, verify_consistency, verify_inclusion,
+    AddCheckpoint, Checkpoint, CosignerKey, CosigningKey, Hash, Leaf, Policy, ProofFile, Seen,
+    SigningKey, Tile, VerifyingKey, add_signatures, decode_tile, encode_bundle_entry, fuzzing,
+    judge, leaf_hash, parse_bundle, verify_consistency, verify_inclusion,
 };
 
 use crate::knob;
@@ -130,4 +131,69 @@ fn proofs(data: &[u8]) {
             "a consistency from nothing"
         );
     }
+}
+
+static WITNESS: LazyLock<CosigningKey> = LazyLock::new(|| {
+    CosigningKey::from_seed("w.example/witness", [5; 32]).expect("a name and a seed")
+});
+
+/// What logs ask of witnesses, what witnesses answer, and policies about both.
+pub fn witness(data: &[u8]) {
+    let (kind, data) = knob(data);
+    let text = std::str::from_utf8(data).ok();
+    match (kind % 5, text) {
+        (0, _) => request(data),
+        (1, Some(text)) => policy(text),
+        (2, Some(text)) => {
+            if let Ok(key) = CosignerKey::parse(text) {
+                assert_eq!(key.to_string(), text);
+            }
+        }
+        (3, _) => {
+            // Nobody but us has the key.
+            assert!(!matches!(WITNESS.public().verify(data), Ok(Some(_))));
+        }
+        (4, Some(text)) => answer(text),
+        _ => {}
+    }
+}
+
+/// A request that someone made up is never cosigned; what is taken prints as it was read.
+fn request(data: &[u8]) {
+    let Ok(request) = AddCheckpoint::parse(data) else {
+        return;
+    };
+    assert_eq!(request.encode().as_bytes(), data);
+    let keys = [KEY.public().clone()];
+    let seen = Seen {
+        size: 7,
+        root: Hash([7; 32]),
+    };
+    assert!(judge(&request, &keys, Some(seen)).is_err());
+    assert!(judge(&request, &keys, None).is_err());
+}
+
+fn policy(text: &str) {
+    let Ok(policy) = Policy::parse(text.as_bytes()) else {
+        return;
+    };
+    let note = Checkpoint::sign(42, &Hash([9; 32]), &KEY);
+    if let Ok(judged) = policy.judge(note.as_bytes(), &[KEY.public().clone()]) {
+        assert!(judged.cosigned.is_empty(), "cosigned by nobody");
+    }
+}
+
+/// A witness's answer: of it only a cosignature that holds is picked.
+fn answer(lines: &str) {
+    let note = Checkpoint::sign(42, &Hash([9; 32]), &KEY);
+    assert!(!matches!(WITNESS.public().pick(&note, lines), Ok(Some(_))));
+    if let Ok(sum) = add_signatures(&note, lines) {
+        assert!(Checkpoint::open(sum.as_bytes(), KEY.public()).is_ok() || lines.contains("log."));
+    }
+}
+
+/// An authority's answer that nobody signed is never taken.
+pub fn time_stamp(data: &[u8]) {
+    let imprint = openlog::Imprint([9; 32]);
+    assert!(openlog::checked(data, imprint, None, &[]).is_err());
 }

@@ -27,7 +27,7 @@ pub use self::{
     grok::grok,
     intel::{lapi_alert, openc2, warninglist},
     journal::journal_export,
-    ledger::checkpoint,
+    ledger::{checkpoint, time_stamp, witness},
     line::line,
     netlink::netlink_reply,
     rule_yaml::rule_yaml,
@@ -40,7 +40,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
     ("checkpoint", checkpoint),
     ("date", date),
     ("expression", expression),
@@ -57,7 +57,9 @@ pub const TARGETS: [Target; 17] = [
     ("sigma", sigma),
     ("snapshot", snapshot),
     ("syslog", syslog),
+    ("time_stamp", time_stamp),
     ("warninglist", warninglist),
+    ("witness", witness),
 ];
 
 /// "Now" in every target: a target's outcome hangs on its bytes alone.

@@ -14,9 +14,15 @@ use super::Guard;
 use crate::{board::Board, clock, config::Config, facts::Facts, feed::Feed};
 
 /// Where the uplink tells and records.
-struct Ears {
-    recorder: Arc<Recorder>,
-    feed: Feed,
+pub(super) struct Ears {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) feed: Feed,
+}
+
+impl openlog::Outlet for Ears {
+    fn notice(&self, code: &str, text: String) {
+        Outlet::notice(self, code, text);
+    }
 }
 
 impl Outlet for Ears {

@@ -125,6 +125,8 @@ pub(crate) struct Guard {
     errands: errands::Errands,
     sandbox: Sandbox,
     /// The hub that `[hub]` asks for.
+    /// Who asks others to vouch for the ledger.
+    asking: openlog::Asking,
     hub: Option<Kept>,
     board: Board,
     notifier: notify::Notifier,
@@ -429,6 +431,7 @@ impl Guard {
         if let Some(uplink) = &self.fleet {
             uplink.stop();
         }
+        drop(self.asking);
         let stop = Entry::Stop(Stop {
             at: now,
             reason: reason.to_owned(),

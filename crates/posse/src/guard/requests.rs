@@ -104,6 +104,7 @@ impl Guard {
             sandbox: self.sandbox.summary(),
             channels: self.notifier.status(),
             fleet: super::fleet::status(self.fleet.as_ref()),
+            witnesses: self.asking.status(),
         }
     }
 }

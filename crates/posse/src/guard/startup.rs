@@ -63,6 +63,7 @@ struct Ground {
     facts: Facts,
     sandbox: Sandbox,
     hub: Option<Kept>,
+    others: openlog::Setup,
 }
 
 /// Reads what we are to do, and gives up everything that is not needed for it.
@@ -81,6 +82,7 @@ fn ground(arguments: &RunArgs) -> Result<Ground> {
     };
     sandbox::check_permissions(&needs)?;
     let store = open_store(&dir, &config)?;
+    let others = config.ledger.others().read()?;
     let facts = Facts::watch(config.sandbox.mode)
         .context("cannot start the thread that gathers host facts")?;
     let hub = Kept::start(&config.hub, &dir)?;
@@ -95,6 +97,7 @@ fn ground(arguments: &RunArgs) -> Result<Ground> {
         facts,
         sandbox,
         hub,
+        others,
     })
 }
 
@@ -145,6 +148,12 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         feed: &feed,
         board: &board,
     };
+    let ears = fleet::Ears {
+        recorder: Arc::clone(&recorder),
+        feed: feed.clone(),
+    };
+    let asking = openlog::start(dir, ground.others, Arc::new(ears))
+        .context("cannot ask for cosignatures and time stamps")?;
     let (uplink, control) = open_lines(&around, button.try_clone()?)?;
     let printer = printer(&feed, arguments)?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
@@ -168,6 +177,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         reload: Reload::new(arguments, dir, button.try_clone()?, budget.base),
         errands,
         sandbox: ground.sandbox,
+        asking,
         hub: ground.hub,
         board,
         notifier,

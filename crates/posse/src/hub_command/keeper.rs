@@ -142,6 +142,9 @@ fn hub(program: &PathBuf, arguments: &HubArgs) -> std::io::Result<Child> {
     if let Some(asn) = &arguments.asn {
         command.arg("--asn").arg(asn);
     }
+    if let Some(config) = &arguments.config {
+        command.arg("--config").arg(config);
+    }
     if let Some(state) = &arguments.state.state {
         command.arg("--state").arg(state);
     }

@@ -15,9 +15,9 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use hub::{Hub, OrgId, ServerOptions, Traffic};
-use model::{Entry, Start, Stop};
+use model::{Entry, Notice, Start, Stop};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Recorder;
@@ -30,6 +30,7 @@ pub(crate) use tell::{bans, is_hub, status};
 use crate::{
     cli::{HubArgs, HubCommand},
     clock,
+    config::Config,
     exit::Exit,
     facts,
     geoip::Database,
@@ -76,8 +77,11 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
     let options = ServerOptions {
         names: arguments.name.clone(),
         addresses: own_addresses(local.ip()),
+        ledger: Some(dir.clone()),
         ..ServerOptions::default()
     };
+    let others = others(arguments)?;
+    let asking = openlog::start(&dir, others, Arc::new(Ears(Arc::clone(&recorder))))?;
     let core = hub.core();
     let traffic = Arc::new(Traffic::default());
     if let Some(metrics) = arguments.metrics {
@@ -105,12 +109,37 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
             _ = stop => Ok(()),
         }
     })?;
+    drop(asking);
     let at = clock::now();
     let reason = "asked to".to_owned();
     runtime.shutdown_background();
     hub.stop();
     recorder.record_and_wait(vec![Entry::Stop(Stop { at, reason })])?;
     Ok(Exit::Success)
+}
+
+/// Who vouches for the hub's ledger.
+fn others(arguments: &HubArgs) -> Result<openlog::Setup> {
+    let Some(path) = &arguments.config else {
+        return Ok(openlog::Setup::default());
+    };
+    let config = Config::load(Some(path)).map_err(|d| anyhow!("{d}"))?;
+    Ok(config.ledger.others().read()?)
+}
+
+/// Where it is told what witnesses and authorities did not do.
+struct Ears(Arc<Recorder>);
+
+impl openlog::Outlet for Ears {
+    fn notice(&self, code: &str, text: String) {
+        eprintln!("posse: {}", model::harmless(&text));
+        self.0.offer(vec![Entry::Notice(Notice {
+            at: clock::now(),
+            code: code.to_owned(),
+            text,
+            prefixes: Vec::new(),
+        })]);
+    }
 }
 
 /// Opens the state folder for this process alone.
@@ -160,7 +189,7 @@ fn own_addresses(listen: IpAddr) -> Vec<IpAddr> {
 }
 
 /// Ready when the process is asked to stop: by a signal, or by the end of its standard input.
-fn stop_signals(while_input: bool) -> Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signals(while_input: bool) -> Result<impl Future<Output = ()>> {
     let (near, far) = std::os::unix::net::UnixStream::pair()?;
     if while_input {
         let (end, far) = (keeper::end_of_input()?, far.try_clone()?);
