@@ -14,9 +14,12 @@ use std::{
 use ledger::{AddCheckpoint, Hash};
 use model::{Entry, Notice, Timestamp};
 use serde_json::Value;
-use store::{Durability, Store, StoreOptions};
+use store::Store;
 
-use crate::support::{Guard, POSSE, Site, posse, stderr, stdout, wait_until};
+use crate::{
+    openlog_tampering::open_as,
+    support::{Guard, POSSE, Site, posse, stderr, stdout, wait_until},
+};
 
 /// A witness that runs; killed when dropped.
 struct Witness {
@@ -446,13 +449,7 @@ impl Forked {
     fn new(size: usize, common: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = |n: usize| dir.path().join(format!("log{n}"));
-        let open = |n| {
-            let options = StoreOptions {
-                origin: Some(ORIGIN.into()),
-                durability: Durability::ProcessCrash,
-            };
-            Store::open(&path(n), options).unwrap()
-        };
+        let open = |n| open_as(&path(n), ORIGIN);
         let at = Timestamp::from_seconds(1_795_000_000);
         let mut one = open(0);
         let mut notes = vec![one.checkpoint().unwrap()];
