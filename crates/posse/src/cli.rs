@@ -15,11 +15,11 @@ use crate::{
     refer_command::{IntakeCommand, ReferArgs},
 };
 
-pub(crate) use rules::{
-    EnableArgs, ExplainArgs, ImportArgs, RefreshArgs, RulesCommand, RulesTestArgs,
-};
 pub(crate) use ledger::{
     LedgerCommand, LedgerWitnessCommand, RotateArgs, VerifyArgs, WitnessAction, WitnessArgs,
+};
+pub(crate) use rules::{
+    EnableArgs, ExplainArgs, ImportArgs, RefreshArgs, RulesCommand, RulesTestArgs,
 };
 
 /// First aid against cybercrime: see the attack, ban it in the kernel, keep the record.
@@ -681,8 +681,6 @@ pub(crate) struct DoctorArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
 }
 
 #[derive(Debug, Subcommand)]
