@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     own_addresses: RwLock<Vec<IpAddr>>,
     answers: Mutex<Answers>,
     pub(crate) presences: Presences,
+    /// Where packages that change hands lie.
+    pub(crate) packages: OnceLock<std::path::PathBuf>,
     communities: Mutex<Vec<CommunityStatus>>,
     pub(crate) announcers: mpsc::UnboundedSender<Arc<FanOut>>,
     systems: OnceLock<SystemOf>,
@@ -116,13 +118,17 @@ impl Hub {
         recorder: Arc<Recorder>,
     ) -> Result<Self, HubError> {
         let authority = Arc::new(Authority::open(dir)?);
-        Self::start(
+        let hub = Self::start(
             organisation,
             Db::open(dir)?,
             lists::classes(dir),
             Some(recorder),
             Some(authority),
-        )
+        )?;
+        hub.core
+            .keep_packages_in(dir)
+            .map_err(|e| HubError::io("make room for packages in", dir, e))?;
+        Ok(hub)
     }
 
     fn start(
@@ -151,6 +157,7 @@ impl Hub {
             own_addresses: RwLock::default(),
             answers: Mutex::default(),
             presences: Presences::default(),
+            packages: OnceLock::new(),
             communities: Mutex::default(),
             announcers,
             systems: OnceLock::new(),

@@ -32,12 +32,16 @@ pub enum Act {
     Alerts,
     /// Change allowlists of the own organisation.
     Allow,
+    /// Offer files of cases to another organisation, and answer its requests.
+    Offer,
+    /// Take files that were offered to the own organisation.
+    Receive,
     /// Invite, revoke, add keys, change communities.
     Govern,
 }
 
 impl Act {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Report,
         Self::State,
@@ -46,6 +50,8 @@ impl Act {
         Self::Here,
         Self::Alerts,
         Self::Allow,
+        Self::Offer,
+        Self::Receive,
         Self::Govern,
     ];
 
@@ -59,6 +65,8 @@ impl Act {
             Self::Here => "tell how it is",
             Self::Alerts => "work with alerts",
             Self::Allow => "change allowlists",
+            Self::Offer => "offer files of cases",
+            Self::Receive => "receive files of cases",
             Self::Govern => "govern the hub",
         }
     }
@@ -66,7 +74,14 @@ impl Act {
 
 const fn acts(role: Role) -> &'static [Act] {
     match role {
-        Role::Guard => &[Act::Read, Act::State, Act::Release, Act::Appeal, Act::Here],
+        Role::Guard => &[
+            Act::Read,
+            Act::State,
+            Act::Release,
+            Act::Appeal,
+            Act::Here,
+            Act::Offer,
+        ],
         Role::Analyst => &[
             Act::Read,
             Act::State,
@@ -75,9 +90,10 @@ const fn acts(role: Role) -> &'static [Act] {
             Act::Alerts,
             Act::Allow,
             Act::Here,
+            Act::Offer,
         ],
-        Role::Partner => &[Act::Read, Act::State, Act::Appeal, Act::Here],
-        Role::Police => &[Act::Read, Act::State, Act::Appeal, Act::Here],
+        Role::Partner => &[Act::Read, Act::State, Act::Appeal, Act::Here, Act::Offer],
+        Role::Police => &[Act::Read, Act::State, Act::Appeal, Act::Here, Act::Receive],
         Role::Witness => &[Act::Here],
         Role::Bouncer => &[Act::Read, Act::Here],
         Role::Machine => &[
@@ -190,7 +206,7 @@ mod tests {
     #[test]
     fn a_role_may_no_more_than_it_needs() {
         let all = [
-            (Role::Guard, "RSLAH"),
+            (Role::Guard, "RSLAHO"),
             (Role::Witness, "H"),
             (Role::Bouncer, "RH"),
         ];
@@ -200,7 +216,8 @@ mod tests {
             Act::Release => 'L',
             Act::Appeal => 'A',
             Act::Here => 'H',
-            Act::Report | Act::Alerts | Act::Allow | Act::Govern => '!',
+            Act::Offer => 'O',
+            Act::Report | Act::Alerts | Act::Allow | Act::Receive | Act::Govern => '!',
         };
         for (role, allowed) in all {
             for act in Act::ALL {

@@ -22,6 +22,7 @@ mod error;
 mod fanout;
 pub mod feeds;
 pub mod gate;
+mod handovers;
 pub mod lapi;
 pub mod limits;
 mod lists;

@@ -41,6 +41,11 @@ pub const ALLOWLIST_ITEMS_MAX: usize = 100_000;
 pub const COMMUNITIES_MAX: usize = 256;
 /// Networks that one community never bans.
 pub const NEVER_MAX: usize = 10_000;
+/// Hand-overs of files, and of them those in one list: the newest.
+pub const HANDOVERS_MAX: usize = 20_000;
+pub const HANDOVERS_LISTED_MAX: usize = 500;
+/// How long a package may take on its way in.
+pub const PACKAGE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(1_800);
 /// Members of all organisations.
 pub const MEMBERS_MAX: usize = 100_000;
 /// Invitations that are not over yet, used or not.

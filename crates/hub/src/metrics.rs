@@ -69,6 +69,17 @@ fn read(core: &Core, traffic: &Traffic) -> Registry {
     one("organisations", "Organisations", status.organisations);
     one("keys", "API keys and machines", status.keys);
     one(
+        "handovers_waiting",
+        "Files of cases offered and not received",
+        status.handovers_waiting,
+    );
+    let oldest = count(status.handovers_oldest_seconds);
+    one(
+        "handovers_oldest_seconds",
+        "How long the oldest of them has waited",
+        oldest,
+    );
+    one(
         "connections",
         "Connections open",
         count(traffic.connections.load(Relaxed)),

@@ -41,6 +41,7 @@ pub(crate) enum Record {
     Key(Key),
     Person(Person),
     Allowlist(Allowlist),
+    Handover(HandoverFile),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -135,6 +136,17 @@ pub(crate) struct Invitation {
     pub(crate) used_by: Option<Hash<32>>,
 }
 
+/// A hand-over: its two sides, and all that happened between them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HandoverFile {
+    /// `acme/HO-2026-0001`.
+    pub(crate) key: String,
+    pub(crate) from: OrgId,
+    pub(crate) to: OrgId,
+    /// The first is the offer.
+    pub(crate) acts: Vec<model::HandoverAct>,
+}
+
 /// A third party's API key or machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Key {
@@ -180,6 +192,7 @@ impl Record {
             Self::Key(_) => "key",
             Self::Person(_) => "person",
             Self::Allowlist(_) => "allowlist",
+            Self::Handover(_) => "handover",
         }
     }
 
@@ -194,12 +207,15 @@ impl Record {
             Self::Key(k) => format!("{}/{}", k.kind.word(), k.name),
             Self::Person(p) => p.name.clone(),
             Self::Allowlist(a) => format!("{}/{}", a.organisation, a.name),
+            Self::Handover(h) => h.key.clone(),
         }
     }
 }
 
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// By the offering organisation and its number.
+    pub(crate) handovers: BTreeMap<String, Arc<HandoverFile>>,
     pub(crate) hub: Option<OrgId>,
     pub(crate) organisations: BTreeMap<OrgId, Arc<Organisation>>,
     pub(crate) communities: BTreeMap<CommunityId, Arc<Community>>,
@@ -247,6 +263,9 @@ impl Registry {
             Record::Person(p) => {
                 self.people.insert(p.name.clone(), Arc::new(p));
             }
+            Record::Handover(h) => {
+                self.handovers.insert(h.key.clone(), Arc::new(h));
+            }
             Record::Allowlist(a) => {
                 let place = (a.organisation.clone(), a.name.clone());
                 self.allowlists.insert(place, Arc::new(a));
@@ -276,6 +295,7 @@ impl Registry {
                 }
                 self.keys.remove(&(k.kind, k.name.clone()));
             }
+            Record::Handover(h) => drop(self.handovers.remove(&h.key)),
             Record::Person(p) => drop(self.people.remove(&p.name)),
             Record::Allowlist(a) => {
                 self.allowlists

@@ -452,7 +452,7 @@ impl axum::response::IntoResponse for Refused {
     }
 }
 
-fn status_of(error: &OrderError) -> (StatusCode, &'static str) {
+pub(crate) fn status_of(error: &OrderError) -> (StatusCode, &'static str) {
     match error {
         OrderError::Forbidden { .. } => (StatusCode::FORBIDDEN, "role"),
         OrderError::NotMember { .. } => (StatusCode::FORBIDDEN, "not_member"),

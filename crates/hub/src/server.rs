@@ -35,7 +35,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     Core, Hub,
     error::HubError,
-    feeds, lapi, limits, openc2,
+    feeds, handovers, lapi, limits, openc2,
     registry::{Fingerprint, Hash},
     routes,
     tls::{self, Own, ca::SERVER_LIFE},
@@ -124,6 +124,7 @@ pub async fn serve(
     let server = Arc::new(Server {
         all: doors
             .clone()
+            .merge(handovers::router(core.clone()))
             .merge(routes::router(core, authority.pem().to_owned())),
         doors,
         tls: tls::config(&own)?,

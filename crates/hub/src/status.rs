@@ -57,6 +57,9 @@ pub struct HubStatus {
     pub keys: usize,
     pub bans: usize,
     pub invitations: usize,
+    /// Files of cases that were offered and not received, and how long the oldest has waited.
+    pub handovers_waiting: usize,
+    pub handovers_oldest_seconds: u64,
 }
 
 /// A member, and what it told of itself.
@@ -91,6 +94,7 @@ pub struct KeyStatus {
 impl Core {
     pub fn status(&self) -> HubStatus {
         let communities = self.shared().communities();
+        let (handovers_waiting, handovers_oldest_seconds) = self.handovers_waiting();
         let view = self.shared().view();
         let registry = &view.registry;
         HubStatus {
@@ -99,6 +103,8 @@ impl Core {
             now: self.now(),
             members_connected: communities.iter().map(|c| c.streams).sum(),
             communities,
+            handovers_waiting,
+            handovers_oldest_seconds,
             organisations: registry.organisations.len(),
             members: registry.members.values().filter(|m| !m.revoked).count(),
             keys: registry.keys.len(),

@@ -8,6 +8,7 @@
 mod alerts;
 mod bans;
 pub(crate) mod circle;
+pub(crate) mod handovers;
 mod keys;
 mod members;
 mod people;
@@ -166,6 +167,12 @@ pub(crate) enum Order {
         from: Generation,
         roster: u64,
         reply: Reply<Opening>,
+    },
+    HandOver {
+        by: Caller,
+        key: String,
+        act: Box<model::HandoverAct>,
+        reply: Reply<casework::handover::api::Done>,
     },
     Explain {
         community: CommunityId,
@@ -616,6 +623,17 @@ impl Worker {
                         taken.generation = settled.generations.get(&community).copied();
                     },
                 );
+            }
+            Order::HandOver {
+                by,
+                key,
+                act,
+                reply,
+            } => {
+                let outcome = self.hand_over(&by, &key, *act, turn);
+                Self::answer(turn, before, reply, outcome, |done, index, _| {
+                    done.index = index.unwrap_or_default();
+                });
             }
             Order::Appeal {
                 by,
