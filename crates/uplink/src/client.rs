@@ -107,6 +107,24 @@ impl Connection {
         serde_json::from_slice(&bytes).map_err(|e| self.unusable(e.to_string()))
     }
 
+    /// As [`Self::post`], with one header more.
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        kind: &str,
+        (name, value): (&'static str, &str),
+        body: Bytes,
+    ) -> Result<T, UplinkError> {
+        let mut request = self.request(Method::POST, path, kind, body)?;
+        let value = value
+            .parse()
+            .map_err(|_| self.unusable(format!("{name} is no header")))?;
+        request.headers_mut().insert(name, value);
+        let answer = self.send(request).await?;
+        let bytes = self.read_all(answer, ANSWER_BYTES_MAX).await?;
+        serde_json::from_slice(&bytes).map_err(|e| self.unusable(e.to_string()))
+    }
+
     pub(crate) async fn read_all(
         &self,
         answer: Response<Incoming>,
