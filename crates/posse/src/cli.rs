@@ -11,6 +11,7 @@ use model::{Prefix, parse_duration};
 use crate::{
     case_command::CaseCommand,
     exhibit_command::ExhibitCommand,
+    handover_command::HandoverCommand,
     hub_command::HubOrder,
     refer_command::{IntakeCommand, ReferArgs},
 };
@@ -81,6 +82,9 @@ pub(crate) enum Command {
     Case(CaseCommand),
     /// Refer a case: one referral for each country it touches, cut to that country's share.
     Refer(ReferArgs),
+    /// Hand a referral or a court pack over, get a receipt, and what follows.
+    #[command(subcommand)]
+    Handover(HandoverCommand),
     /// Orders by which authorities ask this operator for data, with their clocks.
     #[command(subcommand)]
     Intake(IntakeCommand),
@@ -729,6 +733,7 @@ impl Command {
             Self::Ledger(command) => command.state_of_owner(),
             Self::Case(command) => command.state_of_owner(),
             Self::Refer(arguments) => arguments.state_of_owner(),
+            Self::Handover(command) => command.state_of_owner(),
             Self::Intake(command) => command.state_of_owner(),
             Self::Exhibit(command) => command.state_of_owner(),
             _ => None,

@@ -21,6 +21,7 @@ mod feed;
 mod fleet_command;
 mod geoip;
 mod guard;
+mod handover_command;
 mod hub_command;
 mod import;
 mod ink;
@@ -93,6 +94,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Witness(arguments) => witness_command::run(arguments, out),
         Command::Case(command) => case_command::run(command, out),
         Command::Refer(arguments) => refer_command::run(arguments, out),
+        Command::Handover(command) => handover_command::run(command, out),
         Command::Intake(command) => refer_command::intake(command, out),
         Command::Exhibit(command) => exhibit_command::run(command, out),
         Command::Rules(command) => rules_command::run(command, out),

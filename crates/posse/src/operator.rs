@@ -19,7 +19,7 @@ use crate::{
     exit::Exit,
     facts,
     guard::MEMORY,
-    hub_command,
+    handover_command, hub_command,
     order::{self, Outcome, Wish},
     shield::Shield,
     state, status,
@@ -314,7 +314,17 @@ pub(crate) fn status(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> 
         )?;
         return Ok(Exit::Failure);
     };
-    let value = reply.status.context("the guard gave no status")?;
+    let mut value = reply.status.context("the guard gave no status")?;
+    let waits = Store::open_read_only(&dir)
+        .ok()
+        .and_then(|store| handover_command::waiting(&store).ok().flatten());
+    if let (Some((count, oldest)), Some(map)) = (waits, value.as_object_mut()) {
+        map.insert("handovers_waiting".to_owned(), count.into());
+        map.insert(
+            "handovers_oldest_seconds".to_owned(),
+            oldest.as_secs().into(),
+        );
+    }
     if arguments.json {
         writeln!(out, "{value}")?;
     } else if value.get("hub").is_some() {
@@ -322,6 +332,13 @@ pub(crate) fn status(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> 
     } else {
         let status: Status = serde_json::from_value(value)?;
         write!(out, "{}", status::human(&status))?;
+    }
+    if let (Some((count, oldest)), false) = (waits, arguments.json) {
+        writeln!(
+            out,
+            "hand-overs: {count} offered, not received (the oldest for {})",
+            casework::span_in_words(oldest)
+        )?;
     }
     Ok(Exit::Success)
 }

@@ -14,7 +14,7 @@ use model::{
 use serde_json::json;
 use store::{AlertFilter, Store};
 
-pub(crate) use args::{Acting, CaseCommand, time};
+pub(crate) use args::{Acting, CaseCommand, time, word};
 
 use crate::{
     clock,

@@ -81,6 +81,11 @@ pub(crate) enum HubOrder {
     Bans {
         after: u64,
     },
+    /// One act of a hand-over, of the hub's own organisation.
+    HandOver {
+        key: String,
+        act: Box<model::HandoverAct>,
+    },
 }
 
 /// The same whether the hub runs or is opened for a moment.
@@ -211,6 +216,7 @@ pub(super) async fn carry_out(
         HubOrder::People => value(json!(core.people())),
         HubOrder::Keys => value(json!(core.keys())),
         HubOrder::Members => value(json!(core.members())),
+        HubOrder::HandOver { key, act } => value(json!(core.hand_over(by, key, *act).await?)),
         HubOrder::Bans { after } => value(bans(core, by, after)),
     })
 }
@@ -243,7 +249,7 @@ pub(crate) fn order(named: &StateArgs, order: &HubOrder, out: &mut dyn Write) ->
 }
 
 /// The hub's answer; an error of the hub is ours.
-pub(super) fn ask(named: &StateArgs, order: &HubOrder) -> Result<Reply> {
+pub(crate) fn ask(named: &StateArgs, order: &HubOrder) -> Result<Reply> {
     let dir = state::folder(named.state.as_deref())?;
     if !holds_hub(&dir) && !matches!(order, HubOrder::AddKey { .. } | HubOrder::Invite { .. }) {
         not_a_hub(&dir)?;

@@ -23,7 +23,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Recorder;
 use tokio::net::TcpListener;
 
-pub(crate) use desk::{HubOrder, keys, members, order};
+pub(crate) use desk::{HubOrder, ask, keys, members, order};
 pub(crate) use keeper::{HubConfig, Kept};
 pub(crate) use tell::{bans, is_hub, status};
 
