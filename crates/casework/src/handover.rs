@@ -17,6 +17,8 @@ pub const TEXT_CHARS_MAX: usize = 4_000;
 pub const NAME_CHARS_MAX: usize = 200;
 /// Acts of one hand-over.
 pub const ACTS_MAX: usize = 1_000;
+/// Of them, looks of the receiver: the rest is kept for what matters.
+pub const LOOKS_MAX: u64 = 100;
 /// How far the two sides' clocks may be apart.
 pub const CLOCKS_APART_MAX: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -46,6 +48,8 @@ pub enum HandoverError {
     NoRequest { handover: String, request: String },
     #[error("{handover} has {ACTS_MAX} acts; no more are taken")]
     TooMany { handover: String },
+    #[error("{handover} was taken {LOOKS_MAX} times; ask its sender to offer it anew")]
+    TooManyLooks { handover: String },
     #[error("the times are more than a day apart; set the clock right and try again")]
     Clock,
 }
@@ -376,6 +380,11 @@ impl Handover {
             HandoverAct::Declined { at, by, reason, .. } => {
                 self.must_be_open()?;
                 self.standing = Standing::Declined { at, by, reason };
+            }
+            HandoverAct::Looked { .. } if self.looks >= LOOKS_MAX => {
+                return Err(HandoverError::TooManyLooks {
+                    handover: self.id.clone(),
+                });
             }
             HandoverAct::Looked { .. } => self.looks += 1,
             HandoverAct::MoreAsked {

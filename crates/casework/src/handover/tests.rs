@@ -175,3 +175,22 @@ fn texts_are_bounded_and_plain() {
         Err(HandoverError::NotOffered { .. })
     ));
 }
+
+#[test]
+fn looks_leave_room_for_the_receipt() {
+    let mut sum = Handover::of([&offer()]).unwrap();
+    let look = HandoverAct::Looked {
+        at: at(1),
+        handover: "HO-2026-0001".to_owned(),
+        by: "officer".to_owned(),
+        what: "package".to_owned(),
+    };
+    for _ in 0..LOOKS_MAX {
+        sum.take(&look).unwrap();
+    }
+    assert!(matches!(
+        sum.take(&look),
+        Err(HandoverError::TooManyLooks { .. })
+    ));
+    sum.take(&receipt(b"manifest")).unwrap();
+}

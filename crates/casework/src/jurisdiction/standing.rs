@@ -111,7 +111,7 @@ impl fmt::Display for Obstacle {
             )?,
             Why::Unconfirmed { value, confidence } => write!(
                 f,
-                "{country} {field}: {value:?} is unconfirmed (the table has it by {}); look it up",
+                "{country} {field}: {value:?} is unconfirmed (confidence in the table: {}); look it up",
                 confidence.word()
             )?,
             Why::Half { by, value } => write!(

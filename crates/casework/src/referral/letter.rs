@@ -16,6 +16,17 @@ use crate::{
     span_in_words,
 };
 
+/// Instruments that an authority may use on what a letter tells; the others are a victim's duties
+/// or go without saying.
+const USEFUL: [&str; 6] = [
+    "budapest",
+    "second_protocol",
+    "e_evidence",
+    "sca_2703f",
+    "cloud_act",
+    "europol",
+];
+
 /// What Posse does and does not, whatever the case; the case's own words follow it.
 const NOT_DONE: [&str; 3] = [
     "No machine of any source was entered, probed, scanned or changed.",
@@ -384,6 +395,7 @@ fn instruments(asked: &Asked<'_>, country: Country) -> Vec<InstrumentLine> {
     let known = entry
         .instruments
         .iter()
+        .filter(|name| USEFUL.contains(&name.as_str()))
         .filter_map(|name| Some((name, asked.table.instrument.get(name)?)));
     known
         .map(|(name, law)| InstrumentLine {
