@@ -393,8 +393,9 @@ class Pack:
         stray = [
             path
             for path in self.files
-            if path.startswith("proofs/entries/")
-            and int(path.split("/")[-1].split(".")[0]) not in self.entries
+            if path.startswith("proofs/")
+            and path.endswith((".json", ".leaf"))
+            and int(path.split("/")[1].split(".")[0]) not in self.entries
         ]
         if stray:
             raise Bad(f"{stray[0]} has no proof")
@@ -411,8 +412,8 @@ class Pack:
             raise Bad("its name is another entry's")
         if checkpoint != self.note_bytes:
             raise Bad("it leads to another checkpoint than proofs/checkpoint")
-        entry = read_json(self.root, f"proofs/entries/{index}.json")
-        leaf = entry["leaf"].encode("utf-8")
+        leaf = read(self.root, f"proofs/{index}.leaf")
+        entry = read_json(self.root, f"proofs/{index}.json")
         if entry["index"] != index:
             raise Bad("the entry's file is another entry's")
         if not included(index, self.size, leaf, proof, self.tree_root):

@@ -342,9 +342,14 @@ impl Inquiry<'_> {
             self.entries.insert(index, (kind, entry));
         }
         let stray = self.files.keys().find(|path| {
-            path.strip_prefix("proofs/entries/").is_some_and(|name| {
-                let index = name.strip_suffix(".json").and_then(|n| n.parse().ok());
-                !index.is_some_and(|index: u64| self.entries.contains_key(&index))
+            let name = path.strip_prefix("proofs/").and_then(|name| {
+                name.strip_suffix(".json")
+                    .or_else(|| name.strip_suffix(".leaf"))
+            });
+            name.is_some_and(|name| {
+                !name
+                    .parse()
+                    .is_ok_and(|index: u64| self.entries.contains_key(&index))
             })
         });
         if let Some(path) = stray {
@@ -374,7 +379,8 @@ impl Inquiry<'_> {
         if file.checkpoint.as_bytes() != self.note {
             return mistake("it leads to another checkpoint than proofs/checkpoint".to_owned());
         }
-        let entry: EntryFile = self.json(&format!("proofs/entries/{}.json", file.index))?;
+        let leaf = self.pack.small(&format!("proofs/{}.leaf", file.index))?;
+        let entry: EntryFile = self.json(&format!("proofs/{}.json", file.index))?;
         let Some(checkpoint) = &self.checkpoint else {
             return mistake("there is no checkpoint".to_owned());
         };
@@ -384,12 +390,12 @@ impl Inquiry<'_> {
         verify_inclusion(
             file.index,
             checkpoint.size,
-            &leaf_hash(entry.leaf.as_bytes()),
+            &leaf_hash(&leaf),
             &file.proof,
             &checkpoint.root,
         )
         .map_err(|e| Mistake(format!("the entry is not in the ledger's tree: {e}")))?;
-        let leaf = Leaf::parse(entry.leaf.as_bytes()).map_err(text)?;
+        let leaf = Leaf::parse(&leaf).map_err(text)?;
         if leaf.seq != file.index {
             return mistake("the leaf has another number".to_owned());
         }

@@ -234,7 +234,7 @@ fn happenings(dossier: &Dossier, paper: &mut Paper<'_>) {
     cut_note(paper, moments.len(), "data/timeline.csv");
     paper.note(
         "The last column is the number of the ledger entry that says so; its proof is in \
-         proofs/NUMBER.tlog-proof and its words in proofs/entries/NUMBER.json.",
+         proofs/NUMBER.tlog-proof and its words in proofs/NUMBER.json.",
     );
 }
 

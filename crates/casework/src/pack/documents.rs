@@ -35,13 +35,11 @@ pub struct AlertFile {
     pub alert: Alert,
 }
 
-/// `proofs/entries/….json`: what opens a leaf of the ledger.
+/// `proofs/….json`: what opens the leaf beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryFile {
     pub index: u64,
-    /// The leaf's exact bytes, which are text.
-    pub leaf: String,
     /// Lower-case hex; absent together with the payload when that was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
@@ -107,11 +105,8 @@ pub(super) fn case(dossier: &Dossier) -> Result<Vec<u8>, PackError> {
 }
 
 pub(super) fn entry(entry: &SealedEntry) -> Result<Vec<u8>, PackError> {
-    let leaf = String::from_utf8(entry.leaf.clone())
-        .map_err(|_| PackError::Json(format!("the leaf of entry {} is no text", entry.index)))?;
     pretty(&EntryFile {
         index: entry.index,
-        leaf,
         salt: entry.opened.as_ref().map(|o| super::bag::hex(&o.salt)),
         payload: entry.opened.as_ref().map(|o| o.payload.clone()),
     })

@@ -276,10 +276,9 @@ fn proof_files(sources: &PackSources<'_>, files: &mut Files) -> Result<(), PackE
             &format!("proofs/{index}.tlog-proof"),
             entry.proof.clone().into_bytes(),
         )?;
-        files.put(
-            &format!("proofs/entries/{index}.json"),
-            documents::entry(entry)?,
-        )?;
+        // Exactly what the tree's hash is over, as tools for C2SP's proofs want it.
+        files.put(&format!("proofs/{index}.leaf"), entry.leaf.clone())?;
+        files.put(&format!("proofs/{index}.json"), documents::entry(entry)?)?;
     }
     let log = sources.log;
     files.put("proofs/checkpoint", log.checkpoint.clone().into_bytes())?;

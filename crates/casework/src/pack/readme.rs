@@ -100,7 +100,8 @@ data/stix.json                      the case in STIX 2.1, for threat intelligenc
 data/rules/                         the detection rules that raised the alerts
 proofs/checkpoint                   the ledger's signed state that all proofs lead to
 proofs/N.tlog-proof                 the proof that entry N is on the ledger
-proofs/entries/N.json               entry N, with what opens the ledger's commitment to it
+proofs/N.leaf                       what the ledger holds of entry N: names no one
+proofs/N.json                       entry N itself, with what opens the leaf's commitment to it
 proofs/stamp-N.*                    time stamps of outside authorities, if there are any
 keys/                               public keys and the policy for witnesses
 verify/verify.py                    the verifier

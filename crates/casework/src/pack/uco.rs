@@ -54,7 +54,6 @@ fn context() -> Value {
         "uco-observable": uco("observable"),
         "uco-tool": uco("tool"),
         "uco-types": uco("types"),
-        "uco-vocabulary": uco("vocabulary"),
         "xsd": "http://www.w3.org/2001/XMLSchema#",
     })
 }
@@ -71,7 +70,8 @@ fn hash(kind: &str, hex: &str, id: &str) -> Value {
     json!({
         "@id": id,
         "@type": "uco-types:Hash",
-        "uco-types:hashMethod": { "@type": "uco-vocabulary:HashNameVocab", "@value": kind },
+        // Plain since UCO 1.4.
+        "uco-types:hashMethod": kind,
         // The canonical form of hexBinary is in upper case.
         "uco-types:hashValue": { "@type": "xsd:hexBinary", "@value": hex.to_ascii_uppercase() },
     })
@@ -186,7 +186,7 @@ impl Graph<'_> {
             "case-investigation:ProvenanceRecord",
             json!({
                 "case-investigation:exhibitNumber": number,
-                "case-investigation:rootExhibitNumber": [acquired.root],
+                "case-investigation:rootExhibitNumber": acquired.root,
                 "uco-core:description": acquired.title,
                 "uco-core:object": [reference(&file)],
             }),
@@ -305,6 +305,15 @@ impl Graph<'_> {
 
     fn investigation(&mut self, dossier: &Dossier, holder: &str) {
         let case = &dossier.case;
+        let authority = self.id("authorization", "");
+        self.node(
+            &authority,
+            "case-investigation:Authorization",
+            json!({
+                "case-investigation:authorizationIdentifier": case.authority,
+                "case-investigation:authorizationType": "authority to hold the case",
+            }),
+        );
         let objects: BTreeSet<String> = self.nodes.keys().cloned().collect();
         let id = self.id("investigation", "");
         let all: Vec<Value> = objects.iter().map(|id| reference(id)).collect();
@@ -317,6 +326,8 @@ impl Graph<'_> {
                     "Held by {}. Authority: {}. Purpose: {}.",
                     dossier.holder, case.authority, case.purpose
                 ),
+                "case-investigation:investigationForm": "incident",
+                "case-investigation:relevantAuthorization": [reference(&authority)],
                 "uco-core:createdBy": reference(holder),
                 "uco-core:objectCreatedTime": date_time(case.opened),
                 "uco-core:object": all,
