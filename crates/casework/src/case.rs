@@ -171,7 +171,7 @@ impl Case {
 
     fn apply(&mut self, act: &CaseAct) {
         match act.step.clone() {
-            CaseStep::Opened { .. } => {}
+            CaseStep::Opened { .. } | CaseStep::Packed { .. } => {}
             CaseStep::Retitled { title } => self.title = title,
             CaseStep::AlertsAdded { alerts, .. } => {
                 for alert in alerts {

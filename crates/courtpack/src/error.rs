@@ -19,6 +19,8 @@ pub enum PackIoError {
     NotAsTaken { exhibit: String, what: &'static str },
     #[error("the bytes of {exhibit} cannot be had: {why}")]
     NoBytes { exhibit: String, why: String },
+    #[error("the pack is not given out, because that could not be recorded: {why}")]
+    NotRecorded { why: String },
     #[error("the ZIP archive could not be written: {0}")]
     Zip(String),
     #[error("no randomness for the encryption")]

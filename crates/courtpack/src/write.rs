@@ -26,6 +26,9 @@ const ZIP_SMALL: u64 = u32::MAX as u64 - (1 << 20);
 /// Gives the bytes of exhibits, once the look is on the ledger.
 pub trait Exhibits {
     fn open(&mut self, exhibit: &str) -> Result<Box<dyn Read + '_>, PackIoError>;
+
+    /// The pack is on the disk and only lacks its name: the last moment to record it, or to refuse.
+    fn written(&mut self) -> Result<(), PackIoError>;
 }
 
 /// What the pack becomes.
@@ -72,6 +75,7 @@ pub fn write(
             file.sync_all().map_err(at(&part.path, "sync"))?;
         }
     }
+    exhibits.written()?;
     part.rename(target)
 }
 

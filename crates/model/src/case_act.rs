@@ -76,6 +76,14 @@ pub enum CaseStep {
         manifest: ContentHash,
     },
     OutcomeRecorded(Outcome),
+    /// A court pack was made: the hash of its tag manifest names it.
+    Packed {
+        manifest: ContentHash,
+        /// The moment that it shows.
+        clock: Timestamp,
+        /// To how many it was encrypted; none when it was not.
+        recipients: u64,
+    },
     Closed {
         reason: String,
     },

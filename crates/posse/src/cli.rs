@@ -13,6 +13,7 @@ use crate::{
     exhibit_command::ExhibitCommand,
     handover_command::HandoverCommand,
     hub_command::HubOrder,
+    pack_command::VerifyArgs,
     refer_command::{IntakeCommand, ReferArgs},
 };
 
@@ -91,6 +92,8 @@ pub(crate) enum Command {
     /// Evidence: take it in, look at it on record, keep it, destroy it by two people.
     #[command(subcommand)]
     Exhibit(ExhibitCommand),
+    /// Check a court pack, offline: what it proves, by whom, and what not.
+    Verify(VerifyArgs),
     /// Detection content: list it, check it, test it.
     #[command(subcommand)]
     Rules(RulesCommand),

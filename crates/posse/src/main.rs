@@ -29,6 +29,7 @@ mod ledger_command;
 mod manual;
 mod operator;
 mod order;
+mod pack_command;
 mod record;
 mod refer_command;
 mod replay;
@@ -92,6 +93,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Doctor(arguments) => doctor::run(arguments, out),
         Command::Ledger(command) => ledger_command::run(command, out),
         Command::Witness(arguments) => witness_command::run(arguments, out),
+        Command::Verify(arguments) => pack_command::verify(arguments, out),
         Command::Case(command) => case_command::run(command, out),
         Command::Refer(arguments) => refer_command::run(arguments, out),
         Command::Handover(command) => handover_command::run(command, out),

@@ -21,6 +21,7 @@ mod evidence;
 mod export;
 mod intake;
 mod keys;
+mod packing;
 mod projection;
 mod query;
 mod recorder;
@@ -35,6 +36,7 @@ pub use attest::{
 };
 pub use error::StoreError;
 pub use intake::{IntakeJournal, JOURNAL_BYTES_MAX, Recovered};
+pub use packing::Excerpt;
 pub use recorder::{Recorder, RecorderEvent, RecorderStatus};
 pub use store::Store;
 pub use types::{

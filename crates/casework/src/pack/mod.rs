@@ -18,7 +18,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use model::{ContentHash, Timestamp};
+use model::{CaseStep, ContentHash, Timestamp};
 
 use crate::{Dossier, ExhibitRecord};
 
@@ -180,6 +180,18 @@ pub fn assemble(sources: &PackSources<'_>) -> Result<Pack, PackError> {
         manifest,
         at: dossier.now,
     })
+}
+
+/// The dossier without the notes that are stricter than the case itself: they stay with the
+/// holder.
+pub fn within_tlp(mut dossier: Dossier) -> Dossier {
+    let limit = dossier.case.tlp;
+    dossier.case.notes.retain(|note| note.tlp <= limit);
+    dossier.case.steps.retain(|step| match &step.act.step {
+        CaseStep::NoteAdded { tlp, .. } => *tlp <= limit,
+        _ => true,
+    });
+    dossier
 }
 
 /// Every act that the pack shows must be provable from it.

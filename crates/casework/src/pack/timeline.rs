@@ -197,6 +197,11 @@ fn case_moment(step: &crate::Step, moments: &mut Vec<Moment>) {
                 outcome.source
             ),
         ),
+        CaseStep::Packed { manifest, .. } => (
+            act.at,
+            Case,
+            format!("court pack {manifest} made by {}", act.by),
+        ),
         CaseStep::Closed { reason } => (act.at, Case, format!("{} closed: {reason}", act.case)),
         CaseStep::Reopened { reason } => {
             (act.at, Case, format!("{} opened again: {reason}", act.case))

@@ -9,6 +9,10 @@ impl Exhibits for Shelf {
     fn open(&mut self, _: &str) -> Result<Box<dyn Read + '_>, PackIoError> {
         Ok(Box::new(self.0))
     }
+
+    fn written(&mut self) -> Result<(), PackIoError> {
+        Ok(())
+    }
 }
 
 fn pack() -> Pack {

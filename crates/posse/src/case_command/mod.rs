@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     exhibit_command::{self, LogFiles, Taking},
     exit::Exit,
+    pack_command,
     record::{Numbers, reading, record},
     service, state,
 };
@@ -45,6 +46,7 @@ pub(crate) fn run(command: &CaseCommand, out: &mut dyn Write) -> Result<Exit> {
             };
             desk.act(&arguments.case, step, out)
         }
+        CaseCommand::Export(arguments) => pack_command::export(arguments, out),
         other => {
             let (acting, case, step) = simple(other)?;
             Desk::at(acting)?.act(case, step, out)
