@@ -1,12 +1,15 @@
 //! The chapters: what is said, in which order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use casework::{
     Dossier,
     pack::{milestone_text, money, outcome_text, seconds_utc, timeline},
 };
-use model::{Alert, PartyRole, Prefix, Timestamp, format_duration};
+use model::{Alert, PartyRole, Prefix, Timestamp};
 
 use crate::{
     LedgerFacts, ROWS_MAX, exhibits, glossary,
@@ -157,7 +160,7 @@ fn what_was_done(dossier: &Dossier) -> String {
     if let Some(aid) = first_aid(dossier) {
         text.push_str(&format!(
             " The first ban came {} after the first event that counted.",
-            format_duration(aid.ban.since(aid.event))
+            span(aid.ban.since(aid.event))
         ));
     }
     text
@@ -175,6 +178,19 @@ fn first_aid(dossier: &Dossier) -> Option<FirstAid> {
     let alert = dossier.alerts.iter().map(|a| a.what.last).min()?;
     let ban = dossier.bans.iter().map(|b| b.what.from).min()?;
     (event <= ban).then_some(FirstAid { event, alert, ban })
+}
+
+/// The two largest parts of a span: days and hours, minutes and seconds.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if seconds < 10 => format!("{:.3} s", span.as_secs_f64()),
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
 }
 
 fn names(dossier: &Dossier, role: PartyRole) -> Vec<String> {
@@ -281,12 +297,12 @@ fn sources(dossier: &Dossier, paper: &mut Paper<'_>) {
     table(
         paper,
         &[
-            code("SOURCE", 22.0),
-            column("FIRST EVENT", 18.0),
-            column("LAST EVENT", 18.0),
+            code("SOURCE", 19.0),
+            column("FIRST EVENT", 20.0),
+            column("LAST EVENT", 20.0),
             column("EVENTS", 8.0),
-            column("ALERTS BY RULE", 22.0),
-            column("BANNED UNTIL", 16.0),
+            column("ALERTS BY RULE", 16.0),
+            column("BANNED UNTIL", 20.0),
         ],
         &rows,
     );
@@ -467,7 +483,7 @@ fn clocks(dossier: &Dossier, paper: &mut Paper<'_>) {
             let after = |at: Timestamp| {
                 format!(
                     "{} later, at {}",
-                    format_duration(at.since(aid.event)),
+                    span(at.since(aid.event)),
                     seconds_utc(at)
                 )
             };

@@ -36,6 +36,13 @@ pub(super) fn own(case: &str, kind: &str, name: &str) -> String {
     uuid_v5(&NAMESPACE, format!("{case}\0{kind}\0{name}").as_bytes())
 }
 
+/// The same in the form of version 4, which STIX asks for of all but observables.
+pub(super) fn own_v4(case: &str, kind: &str, name: &str) -> String {
+    let mut text = own(case, kind, name);
+    text.replace_range(14..15, "4");
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,7 @@ pub(super) fn bundle(dossier: &Dossier) -> Result<Vec<u8>, PackError> {
     objects.add(grouping);
     pretty(&json!({
         "type": "bundle",
-        "id": format!("bundle--{}", identity::own(&dossier.case.id, "bundle", "")),
+        "id": format!("bundle--{}", identity::own_v4(&dossier.case.id, "bundle", "")),
         "objects": objects.0.into_values().collect::<Vec<_>>(),
     }))
 }
@@ -88,7 +88,7 @@ struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     fn new(dossier: &'a Dossier) -> Self {
-        let id = identity::uuid_v5(&identity::NAMESPACE, dossier.holder.as_bytes());
+        let id = identity::own_v4("", "identity", &dossier.holder);
         Self {
             dossier,
             holder: format!("identity--{id}"),
@@ -96,7 +96,7 @@ impl<'a> Maker<'a> {
     }
 
     fn id(&self, kind: &str, name: &str) -> String {
-        let uuid = identity::own(&self.dossier.case.id, kind, name);
+        let uuid = identity::own_v4(&self.dossier.case.id, kind, name);
         format!("{kind}--{uuid}")
     }
 
@@ -197,8 +197,15 @@ impl<'a> Maker<'a> {
                     ),
                 }),
             ));
-            let observable = objects.add(observable(prefix));
-            self.relate(&indicator, "based-on", &observable, decision.from, objects);
+            for alert in self.dossier.alerts.iter().map(|a| &a.what) {
+                if alert
+                    .address
+                    .is_some_and(|address| prefix.contains(address))
+                {
+                    let seen = self.id("observed-data", &alert.id.to_string());
+                    self.relate(&indicator, "based-on", &seen, decision.from, objects);
+                }
+            }
         }
         if let Some(first) = self.dossier.bans.first() {
             let action = objects.add(self.object(

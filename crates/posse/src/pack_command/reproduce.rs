@@ -43,6 +43,11 @@ pub(super) enum How {
     Differs {
         parts: Vec<&'static str>,
     },
+    /// The same as far as fewer lines than counted can tell.
+    FromFewer {
+        packed: usize,
+        counted: u64,
+    },
     NoRule,
     /// Fewer lines are packed than counted.
     TooFewLines {
@@ -58,6 +63,11 @@ impl How {
     pub(super) const fn is_same(&self) -> bool {
         matches!(self, Self::Same { .. })
     }
+
+    /// What the pack has does not speak against the alert.
+    pub(super) const fn agrees(&self) -> bool {
+        matches!(self, Self::Same { .. } | Self::FromFewer { .. })
+    }
 }
 
 impl fmt::Display for How {
@@ -67,6 +77,12 @@ impl fmt::Display for How {
             Self::Differs { parts } => {
                 write!(f, "came out again, but differs in {}", parts.join(", "))
             }
+            Self::FromFewer { packed, counted } => write!(
+                f,
+                "came out again from the last {packed} of its {counted} lines: the same rule, \
+                 source, lines and end; the count and the beginning need the lines that are not \
+                 packed"
+            ),
             Self::NoRule => f.write_str("cannot come out: its rule is not packed"),
             Self::TooFewLines { packed, counted } => write!(
                 f,
@@ -224,6 +240,17 @@ fn compare(
         }
     }
     match nearest {
+        Some(parts)
+            if (lines.len() as u64) < alert.events_count
+                && parts
+                    .iter()
+                    .all(|part| ["the number of events", "the beginning"].contains(part)) =>
+        {
+            How::FromFewer {
+                packed: lines.len(),
+                counted: alert.events_count,
+            }
+        }
         Some(parts) => How::Differs { parts },
         None if (lines.len() as u64) < alert.events_count => How::TooFewLines {
             packed: lines.len(),
@@ -247,10 +274,8 @@ fn differences(packed: &Alert, found: &Alert) -> Vec<&'static str> {
             packed.events_count != found.events_count,
         ),
         ("the lines", packed.evidence != found.evidence),
-        (
-            "the times",
-            (packed.first, packed.last) != (found.first, found.last),
-        ),
+        ("the beginning", packed.first != found.first),
+        ("the end", packed.last != found.last),
     ]
     .into_iter()
     .filter(|(_, differs)| *differs)

@@ -2,8 +2,19 @@
 
 use std::{io::Read, path::Path};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
+use evidence::{Look, Vault};
 
-pub(super) fn open(_: &Path, exhibit: &str, _: &str, _: &str) -> Result<Box<dyn Read>> {
-    bail!("{exhibit}: there is no vault yet")
+use crate::{clock, record::StateLedger};
+
+pub(super) fn open(state: &Path, exhibit: &str, by: &str, reason: &str) -> Result<Box<dyn Read>> {
+    let vault = Vault::open(state, clock::now)
+        .with_context(|| format!("cannot open the vault in {}", state.display()))?;
+    let look = Look {
+        by,
+        how: "pack",
+        reason,
+    };
+    let looked = vault.look(&StateLedger(state.to_owned()), exhibit, &look)?;
+    Ok(Box::new(looked.bytes))
 }

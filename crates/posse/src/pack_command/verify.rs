@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
         _ => None,
     };
     let holds =
-        findings.mistake.is_none() && again.iter().flatten().all(|outcome| outcome.how.is_same());
+        findings.mistake.is_none() && again.iter().flatten().all(|outcome| outcome.how.agrees());
     if arguments.json {
         print_json(&findings, &seen, again.as_deref(), holds, out)?;
     } else {
