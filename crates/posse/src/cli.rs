@@ -13,7 +13,7 @@ use crate::{
     exhibit_command::ExhibitCommand,
     handover_command::HandoverCommand,
     hub_command::HubOrder,
-    pack_command::VerifyArgs,
+    pack_command::PackVerifyArgs,
     refer_command::{IntakeCommand, ReferArgs},
 };
 
@@ -93,7 +93,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Exhibit(ExhibitCommand),
     /// Check a court pack, offline: what it proves, by whom, and what not.
-    Verify(VerifyArgs),
+    Verify(PackVerifyArgs),
     /// Detection content: list it, check it, test it.
     #[command(subcommand)]
     Rules(RulesCommand),

@@ -46,7 +46,7 @@ pub(crate) struct ExportArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct VerifyArgs {
+pub(crate) struct PackVerifyArgs {
     /// The pack: a folder or a ZIP file.
     pub(crate) pack: PathBuf,
     /// The ledger's key as its owner gave it to you: name+hash+base64; may be given again.

@@ -9,12 +9,12 @@ use model::harmless;
 use serde_json::json;
 
 use super::{
-    VerifyArgs,
+    PackVerifyArgs,
     reproduce::{self, Outcome},
 };
 use crate::exit::Exit;
 
-pub(crate) fn run(arguments: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
+pub(crate) fn run(arguments: &PackVerifyArgs, out: &mut dyn Write) -> Result<Exit> {
     let trust = trust(arguments)?;
     let mut pack = OpenPack::open(&arguments.pack)?;
     let (findings, seen) = courtpack::verify(&mut pack, &trust);
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &VerifyArgs, out: &mut dyn Write) -> Result<Exit> {
     Ok(if holds { Exit::Success } else { Exit::Failure })
 }
 
-fn trust(arguments: &VerifyArgs) -> Result<Trust> {
+fn trust(arguments: &PackVerifyArgs) -> Result<Trust> {
     let key = |text: &String| VerifyingKey::parse(text).with_context(|| format!("--key {text}"));
     let witness =
         |text: &String| CosignerKey::parse(text).with_context(|| format!("--witness {text}"));
