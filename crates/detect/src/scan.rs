@@ -1,28 +1,47 @@
 //! Which of some fixed texts stand in a line: the prefilter's eyes.
 //!
 //! Every line is looked at from end to end, so this is the hottest loop of all. Texts are found by
-//! their first three bytes: at each place of the line they are hashed into a table that says which
-//! texts may begin there. Unlike an automaton's steps these look-ups do not wait for each other.
+//! three of their bytes: at a place of the line they are hashed into a table that says which texts
+//! may stand around it. Unlike an automaton's steps these look-ups do not wait for each other.
+//! Where texts are long enough they are in the table more than once, by their first bytes, by those
+//! from the second on and so on: then it does to look at every second or third place. A few short
+//! ones, which would not allow that, are looked for by themselves.
+
+use memchr::memmem::Finder;
 
 /// Shorter texts cannot be looked for.
 pub(crate) const TEXT_BYTES_MIN: usize = WINDOW;
 /// The bytes by which a text is found.
 const WINDOW: usize = 3;
 const TABLE_BITS: u32 = 13;
+/// Places of a line from one look to the next, at most.
+const STRIDE_MAX: usize = 4;
+/// Entries of the table beyond which looking seldom no longer pays: too many have the same hash.
+const ENTRIES_MAX: usize = 1 << (TABLE_BITS - 1);
+/// Texts that are looked for by themselves, at most.
+const ASIDE_MAX: usize = 2;
+/// What a line costs that is looked at in every place, in terms of what one such text costs.
+const PLACES_COST: usize = 12;
 
 /// Texts by their first bytes.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     count: usize,
+    /// Short texts, with their numbers.
+    aside: Vec<(usize, Finder<'static>)>,
+    /// Every how many places the line is looked at for the others.
+    stride: usize,
     /// By hash: 0, or one more than the number of a group.
     table: Box<[u16; 1 << TABLE_BITS]>,
-    /// Texts whose first bytes have the same hash.
+    /// Texts of which some bytes have the same hash.
     groups: Vec<Vec<Text>>,
 }
 
 #[derive(Debug)]
 struct Text {
     number: usize,
+    /// Where in the text the bytes stand by which it is found.
+    skipped: usize,
     text: Needle,
 }
 
@@ -66,21 +85,37 @@ impl Needle {
 impl Scanner {
     /// The texts are numbered as they stand. `None` if one is too short or there are too many.
     pub(crate) fn new(texts: &[Vec<u8>]) -> Option<Self> {
+        let stride = stride(texts)?;
         let mut scanner = Self {
             count: texts.len(),
+            aside: Vec::new(),
+            stride,
             table: Box::new([0; 1 << TABLE_BITS]),
             groups: Vec::new(),
         };
         for (number, text) in texts.iter().enumerate() {
-            let head = *text.first_chunk::<WINDOW>()?;
-            let text = Needle::new(text);
-            scanner.add(head, Text { number, text })?;
+            if text.len() < WINDOW + stride - 1 {
+                let finder = Finder::new(text).into_owned();
+                scanner.aside.push((number, finder));
+                continue;
+            }
+            for (skipped, part) in text.windows(WINDOW).take(stride).enumerate() {
+                let text = Needle::new(text);
+                scanner.add(
+                    part,
+                    Text {
+                        number,
+                        skipped,
+                        text,
+                    },
+                )?;
+            }
         }
         Some(scanner)
     }
 
-    fn add(&mut self, head: [u8; WINDOW], text: Text) -> Option<()> {
-        let [a, b, c] = head;
+    fn add(&mut self, part: &[u8], text: Text) -> Option<()> {
+        let [a, b, c] = *part.first_chunk::<WINDOW>()?;
         let group = self.table.get_mut(hash(u32::from_le_bytes([a, b, c, 0])))?;
         if *group == 0 {
             self.groups.push(Vec::new());
@@ -99,14 +134,28 @@ impl Scanner {
         if self.count == 0 {
             return;
         }
-        // Four bytes at once are one load; the last place has only three.
-        let (fours, last) = (line.windows(4), line.len().saturating_sub(WINDOW));
-        for (at, window) in fours.enumerate() {
-            let four = <[u8; 4]>::try_from(window).unwrap_or_default();
-            self.look(u32::from_le_bytes(four), line, at, seen);
+        for (number, finder) in &self.aside {
+            if finder.find(line).is_some() {
+                set(seen, *number);
+            }
         }
-        if let Some([a, b, c]) = line.last_chunk::<WINDOW>() {
-            self.look(u32::from_le_bytes([*a, *b, *c, 0]), line, last, seen);
+        match self.stride {
+            1 => self.find_every::<1>(line, seen),
+            2 => self.find_every::<2>(line, seen),
+            3 => self.find_every::<3>(line, seen),
+            _ => self.find_every::<STRIDE_MAX>(line, seen),
+        }
+    }
+
+    fn find_every<const STRIDE: usize>(&self, line: &[u8], seen: &mut [u64]) {
+        let mut at = 0;
+        // Four bytes at once are one load; the last place has only three.
+        while let Some(four) = line.get(at..).and_then(<[u8]>::first_chunk) {
+            self.look(u32::from_le_bytes(*four), line, at, seen);
+            at += STRIDE;
+        }
+        if let Some([a, b, c]) = line.get(at..).and_then(<[u8]>::first_chunk) {
+            self.look(u32::from_le_bytes([*a, *b, *c, 0]), line, at, seen);
         }
     }
 
@@ -120,13 +169,28 @@ impl Scanner {
 
     #[inline(never)]
     fn compare(&self, group: usize, line: &[u8], at: usize, seen: &mut [u64]) {
-        let rest = line.get(at..).unwrap_or_default();
         for text in self.groups.get(group).into_iter().flatten() {
-            if text.text.begins(rest) {
+            let begin = at.checked_sub(text.skipped);
+            let rest = begin.and_then(|begin| line.get(begin..));
+            if rest.is_some_and(|rest| text.text.begins(rest)) {
                 set(seen, text.number);
             }
         }
     }
+}
+
+/// Every how many places a line must be looked at for these texts. `None` if one is too short.
+fn stride(texts: &[Vec<u8>]) -> Option<usize> {
+    let mut lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+    lengths.sort_unstable();
+    if lengths.first().is_some_and(|shortest| *shortest < WINDOW) {
+        return None;
+    }
+    let most = (ENTRIES_MAX / texts.len().max(1)).clamp(1, STRIDE_MAX);
+    let allowed = |shortest: &usize| (shortest + 1 - WINDOW).min(most);
+    let strides = lengths.iter().map(allowed).enumerate().take(ASIDE_MAX + 1);
+    let best = strides.min_by_key(|(aside, stride)| aside + PLACES_COST / stride);
+    Some(best.map_or(1, |(_, stride)| stride))
 }
 
 /// Multiplicative hashing (Knuth, The Art of Computer Programming, 6.4).
@@ -158,10 +222,12 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_is_there(
-            texts in proptest::collection::btree_set("[ab]{3,7}", 1..40),
+            texts in proptest::collection::btree_set("[ab]{3,9}", 1..40),
+            least in 3_usize..8,
             line in "[abc]{0,40}",
         ) {
-            let texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
+            let texts = texts.into_iter().filter(|text| text.len() >= least);
+            let texts: Vec<Vec<u8>> = texts.map(String::into_bytes).collect();
             let there = |n: &usize| memchr::memmem::find(line.as_bytes(), &texts[*n]).is_some();
             let expected: Vec<usize> = (0..texts.len()).filter(there).collect();
             prop_assert_eq!(found(&texts, line.as_bytes()), expected);
