@@ -19,7 +19,7 @@ use crate::{
     patterns::Library,
     regex_syntax,
     symbols::{Sym, Symbols},
-    walk::{Back, Slots, Walk, Walked},
+    walk::{Memory, Slots, Walk, Walked},
 };
 
 /// Bytes of one expanded pattern.
@@ -57,7 +57,7 @@ struct Lazy {
 pub struct Cache {
     /// Made when the general engine is first asked.
     regex: Option<Box<meta::Cache>>,
-    stack: Vec<Back>,
+    walk: Memory,
 }
 
 /// Why a pattern does not compile.
@@ -155,7 +155,7 @@ impl Grok {
         }
         if let Some(walk) = &self.walk {
             self.clear(slots);
-            match walk.run(text, slots, &mut cache.stack) {
+            match walk.run(text, slots, &mut cache.walk) {
                 Walked::Unknown => {}
                 walked => {
                     debug_assert_eq!(

@@ -6,9 +6,11 @@
 //! tried in the order in which leftmost-first matching prefers them. A pattern without an anchor is
 //! walked from the first byte only; if that fails, the general engine looks further along. The
 //! walk's work is bounded by a budget linear in the text; where that runs out, or a pattern is none
-//! of these, the general engine matches.
+//! of these, the general engine matches. Lines of a log begin alike: where a text begins with the
+//! bytes that the walk before had looked at by some point, the walk goes on from there ([`marks`]).
 
 mod compile;
+mod marks;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +18,8 @@ use ::regex_syntax::hir::{Class, Hir, Look};
 use memchr::memmem::Finder;
 use regex_automata::util::primitives::NonMaxUsize;
 
-use self::compile::Compiler;
+pub(crate) use self::marks::Memory;
+use self::{compile::Compiler, marks::Mark};
 use crate::scan::Needle;
 
 /// Work allowed for a text of `n` bytes: `WORK_BASE + WORK_PER_BYTE * n`.
@@ -141,14 +144,18 @@ impl Walk {
     }
 
     /// Matches the whole of `text`; `slots` must be all `None` and as many as the pattern has.
-    pub(crate) fn run(&self, text: &str, slots: &mut Slots, stack: &mut Vec<Back>) -> Walked {
-        stack.clear();
+    pub(crate) fn run(&self, text: &str, slots: &mut Slots, memory: &mut Memory) -> Walked {
+        memory.stack.clear();
+        let all = WORK_BASE.saturating_add(WORK_PER_BYTE.saturating_mul(text.len()));
         let mut machine = Machine {
             walk: self,
             text: text.as_bytes(),
             slots,
-            stack,
-            work: WORK_BASE.saturating_add(WORK_PER_BYTE.saturating_mul(text.len())),
+            memory,
+            all,
+            work: all,
+            seen: 0,
+            mark_from: marks::APART_MIN,
         };
         machine.run()
     }
@@ -158,29 +165,25 @@ struct Machine<'m> {
     walk: &'m Walk,
     text: &'m [u8],
     slots: &'m mut Slots,
-    stack: &'m mut Vec<Back>,
+    memory: &'m mut Memory,
+    /// The budget, and what is left of it.
+    all: usize,
     work: usize,
+    /// The bytes before this place, and no others, have been looked at; one more than there are if
+    /// the text's end has been.
+    seen: usize,
+    /// Marks before this place are not worth their making.
+    mark_from: usize,
 }
 
 impl Machine<'_> {
     fn run(&mut self) -> Walked {
-        let mut place = Some((0_u32, 0_usize));
+        let (mut step, mut at) = self.resume();
         loop {
-            let Some((step, at)) = place else {
-                place = self.back();
-                if place.is_none() {
-                    return if self.work > 0 && self.walk.anchored {
-                        Walked::NoMatch
-                    } else {
-                        Walked::Unknown
-                    };
-                }
-                continue;
-            };
             if !self.spend(1) {
                 return Walked::Unknown;
             }
-            place = match self.walk.steps.get(step as usize) {
+            let place = match self.walk.steps.get(step as usize) {
                 Some(Step::Match) => {
                     self.save(0, 0);
                     self.save(1, at);
@@ -189,7 +192,32 @@ impl Machine<'_> {
                 Some(taken) => self.step(taken, step, at),
                 None => None,
             };
+            (step, at) = match place {
+                Some(place) => place,
+                None => match self.back() {
+                    Some(place) => place,
+                    None if self.work > 0 && self.walk.anchored => return Walked::NoMatch,
+                    None => return Walked::Unknown,
+                },
+            };
         }
+    }
+
+    /// Where to begin: where the text begins to differ from the one before, if that is known.
+    fn resume(&mut self) -> (u32, usize) {
+        let Some(mark) = self.memory.resume(self.text, self.slots) else {
+            return (0, 0);
+        };
+        self.work = self.all.saturating_sub(mark.spent);
+        self.seen = mark.seen;
+        let place = (mark.step, mark.at);
+        self.mark_from = self.memory.next_mark();
+        place
+    }
+
+    /// Notes that the bytes before `to` have been looked at.
+    fn look(&mut self, to: usize) {
+        self.seen = self.seen.max(to);
     }
 
     fn spend(&mut self, work: usize) -> bool {
@@ -198,26 +226,34 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, back: Back) {
-        if self.stack.len() < STACK_MAX {
-            self.stack.push(back);
+        if self.memory.stack.len() < STACK_MAX {
+            self.memory.stack.push(back);
         } else {
             self.work = 0;
         }
     }
 
     /// Where to go on; `None` when the step does not fit the text.
+    #[inline(always)]
     fn step(&mut self, taken: &Step, step: u32, at: usize) -> Option<(u32, usize)> {
         let next = step + 1;
         let rest = self.text.get(at..)?;
+        self.look(at + 1);
         match taken {
-            Step::Text(text) => text.begins(rest).then(|| (next, at + text.text().len())),
+            Step::Text(text) => {
+                let end = at + text.text().len();
+                self.look(end);
+                text.begins(rest).then_some((next, end))
+            }
             Step::One(set) => {
                 let byte = *rest.first()?;
                 if !self.walk.set(*set)?.has(byte) {
                     return None;
                 }
                 let more = rest.get(1..)?.iter().take_while(|b| is_inner(**b));
-                Some((next, at + 1 + more.count()))
+                let end = at + 1 + more.count();
+                self.look(end + usize::from(!byte.is_ascii()));
+                Some((next, end))
             }
             Step::Run {
                 set,
@@ -228,6 +264,7 @@ impl Machine<'_> {
             } => {
                 let set = self.walk.set(*set)?;
                 let count = set.count(rest.get(..*max).unwrap_or(rest));
+                self.look(at + count + 1);
                 if count < *min || !self.spend(count / 8 + 1) {
                     return None;
                 }
@@ -245,9 +282,10 @@ impl Machine<'_> {
             }
             Step::Guard { set, max, byte } => {
                 let count = self.walk.set(*set)?.count(rest.get(..*max).unwrap_or(rest));
+                self.look(at + count + 1);
                 (rest.get(count) == Some(byte)).then_some((next, at))
             }
-            Step::Split([one, other]) => match (self.can(one.1, at), self.can(other.1, at)) {
+            Step::Split([one, other]) => match (self.fits(one.1, rest), self.fits(other.1, rest)) {
                 (true, true) => {
                     self.push(Back::Step(other.0, at));
                     Some((one.0, at))
@@ -258,9 +296,12 @@ impl Machine<'_> {
             },
             Step::Jump(to) => Some((*to, at)),
             Step::Save(slot) => {
+                if at >= self.mark_from {
+                    self.mark(step, at);
+                }
                 let place = self.slots.get(*slot as usize).copied().flatten();
                 // With nothing to come back to, nobody will ask what was there before.
-                if !self.stack.is_empty() {
+                if !self.memory.stack.is_empty() {
                     self.push(Back::Slot(*slot, place));
                 }
                 self.save(*slot, at);
@@ -310,16 +351,37 @@ impl Machine<'_> {
     }
 
     /// The place behind the next character, if it is in the lazy run's set.
-    fn further(&self, step: u32, at: usize) -> Option<usize> {
+    fn further(&mut self, step: u32, at: usize) -> Option<usize> {
         let Some(Step::Lazy { set, .. }) = self.walk.steps.get(step as usize) else {
             return None;
         };
         let rest = self.text.get(at..)?;
+        self.look(at + 1);
         if !self.walk.set(*set)?.has(*rest.first()?) {
             return None;
         }
         let more = rest.get(1..)?.iter().take_while(|b| is_inner(**b));
-        Some(at + 1 + more.count())
+        let end = at + 1 + more.count();
+        self.look(end + 1);
+        Some(end)
+    }
+
+    #[cold]
+    fn mark(&mut self, step: u32, at: usize) {
+        let (seen, spent) = (self.seen, self.all - self.work);
+        let mark = Mark {
+            step,
+            at,
+            seen,
+            spent,
+            ..Mark::default()
+        };
+        self.memory.keep(mark, self.slots);
+        self.mark_from = match self.seen {
+            // No later mark will hang on less.
+            marks::HEAD_BYTES.. => usize::MAX,
+            _ => self.memory.next_mark(),
+        };
     }
 
     /// The first place from `at` on where what follows a lazy run can begin.
@@ -335,6 +397,8 @@ impl Machine<'_> {
         let count = match sought {
             Some(finder) => {
                 let found = finder.find(rest);
+                let end = found.map_or(rest.len() + 1, |found| found + finder.needle().len());
+                self.look(at + end);
                 // Paid for before it is known to help: else many searches could be for nothing.
                 if !self.spend(found.unwrap_or(rest.len()) / 8 + 1) {
                     return None;
@@ -346,6 +410,7 @@ impl Machine<'_> {
                 let first = self.walk.firsts.get(*next as usize)?;
                 let stop = |byte: &u8| !set.has(*byte) || (first.has(*byte) && !is_inner(*byte));
                 let found = rest.iter().position(stop).unwrap_or(rest.len());
+                self.look(at + found + 1);
                 if !self.spend(found / 8 + 1) {
                     return None;
                 }
@@ -373,7 +438,7 @@ impl Machine<'_> {
 
     fn back(&mut self) -> Option<(u32, usize)> {
         while self.work > 0 {
-            match self.stack.pop()? {
+            match self.memory.stack.pop()? {
                 Back::Step(step, at) => return Some((step, at)),
                 Back::Run { step, low, at } => {
                     let at = self.before(at);
@@ -406,13 +471,16 @@ impl Machine<'_> {
     }
 
     fn can(&self, first: FirstId, at: usize) -> bool {
-        self.walk
-            .firsts
-            .get(first as usize)
-            .is_some_and(|first| match self.text.get(at) {
-                Some(byte) => first.has(*byte),
-                None => first.end,
-            })
+        self.fits(first, self.text.get(at..).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn fits(&self, first: FirstId, rest: &[u8]) -> bool {
+        let first = self.walk.firsts.get(first as usize);
+        first.is_some_and(|first| match rest.first() {
+            Some(byte) => first.has(*byte),
+            None => first.end,
+        })
     }
 
     fn save(&mut self, slot: u32, at: usize) {

@@ -13,7 +13,7 @@ fn both(pattern: &str, text: &str) -> Option<(Option<Slots>, Option<Slots>)> {
     let found = regex
         .search_slots_with(&mut regex.create_cache(), &Input::new(text), &mut searched)
         .is_some();
-    let answer = walk.run(text, &mut walked, &mut Vec::new());
+    let answer = walk.run(text, &mut walked, &mut Memory::default());
     if !walk.anchored && answer == Walked::Unknown {
         return None;
     }
@@ -60,6 +60,54 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Texts that begin alike, one after the other, so that walks go on from each other's marks.
+    #[test]
+    fn what_was_walked_before_changes_nothing(
+        texts in proptest::collection::vec(("[ab .]{0,9}", r#"[abc .:"é]{0,6}"#), 2..6),
+        front in r#"[ab .:"é]{0,12}"#, number in 0..PATTERNS.len(),
+    ) {
+        let hir = ::regex_syntax::parse(PATTERNS[number]).unwrap();
+        let walk = Walk::new(&hir).unwrap();
+        let captures = hir.properties().explicit_captures_len() + 1;
+        let empty: Slots = vec![None; captures * 2];
+        let mut memory = Memory::default();
+        for (middle, end) in texts {
+            let text = format!("{front}{middle}{end}");
+            let (mut fresh, mut used) = (empty.clone(), empty.clone());
+            let expected = walk.run(&text, &mut fresh, &mut Memory::default());
+            prop_assert_eq!(walk.run(&text, &mut used, &mut memory), expected);
+            if expected == Walked::Match {
+                prop_assert_eq!(used, fresh);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_walk_goes_on_where_texts_begin_to_differ() {
+    let hir = ::regex_syntax::parse(r"^([a-z]+ +[0-9:]+) ([a-z]+) (.*)$").unwrap();
+    let walk = Walk::new(&hir).unwrap();
+    let mut memory = Memory::default();
+    let run = |text: &str, memory: &mut Memory| {
+        let mut slots: Slots = vec![None; 8];
+        assert_eq!(walk.run(text, &mut slots, memory), Walked::Match);
+        slots
+    };
+    let first = run("mar 10:00:01 gate one", &mut memory);
+    assert_eq!(first, run("mar 10:00:01 gate two", &mut memory));
+    assert_eq!(first, run("mar 10:00:02 gate two", &mut memory));
+    assert_ne!(first, run("mar 10:00:02 gates two", &mut memory));
+    let begins = |memory: &mut Memory, text: &str| {
+        let mark = memory.resume(text.as_bytes(), &mut Vec::new());
+        mark.map(|mark| mark.at)
+    };
+    assert_eq!(begins(&mut memory, "mar 10:00:02 gateways x"), Some(12));
+    assert_eq!(run("mar 10:00:02 gateways two", &mut memory).len(), 8);
+    assert_eq!(begins(&mut memory, "mar 10:00:02 gateways x"), Some(21));
+    assert_eq!(begins(&mut memory, "mar 10:00:02 g"), Some(12));
+}
+
 #[test]
 fn what_cannot_be_walked_is_left_alone() {
     let refused = |pattern: &str| Walk::new(&::regex_syntax::parse(pattern).unwrap()).is_none();
@@ -74,9 +122,9 @@ fn work_is_bounded() {
     let hir = ::regex_syntax::parse(r"^.*.*.*.*.*b$").unwrap();
     let walk = Walk::new(&hir).unwrap();
     let text = "a".repeat(2_000) + "c";
-    let walked = walk.run(&text, &mut vec![None; 2], &mut Vec::new());
+    let walked = walk.run(&text, &mut vec![None; 2], &mut Memory::default());
     assert!(matches!(walked, Walked::NoMatch | Walked::Unknown));
     let hard = "b".repeat(2_000) + "c";
-    let walked = walk.run(&hard, &mut vec![None; 2], &mut Vec::new());
+    let walked = walk.run(&hard, &mut vec![None; 2], &mut Memory::default());
     assert_eq!(walked, Walked::Unknown);
 }
