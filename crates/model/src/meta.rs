@@ -23,29 +23,31 @@ impl Meta {
         pairs.reverse();
         pairs.sort_by_key(|(name, _)| *name);
         pairs.dedup_by_key(|(name, _)| *name);
-        Self::of_sorted(pairs)
+        let bytes: Vec<_> = pairs.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        Self::of_sorted(&bytes).unwrap_or_default()
     }
 
-    /// Takes pairs that are in the order of their names, no name twice.
-    pub fn of_sorted(pairs: &[(&str, &str)]) -> Self {
+    /// Takes pairs that are in the order of their names, no name twice. The values are texts by
+    /// themselves, as bytes: all are looked at together. `None` when they are no texts after all.
+    pub fn of_sorted(pairs: &[(&str, &[u8])]) -> Option<Self> {
         debug_assert!(
             pairs.is_sorted_by(|a, b| a.0 < b.0),
             "not sorted: {pairs:?}"
         );
         let bytes = pairs.iter().map(|(name, value)| name.len() + value.len());
-        let mut text = String::with_capacity(bytes.sum());
-        let mut end = |part: &str| {
-            text.push_str(part);
+        let mut text = Vec::with_capacity(bytes.sum());
+        let mut end = |part: &[u8]| {
+            text.extend_from_slice(part);
             u32::try_from(text.len()).unwrap_or(u32::MAX)
         };
         let ends = pairs
             .iter()
-            .map(|(name, value)| (end(name), end(value)))
+            .map(|(name, value)| (end(name.as_bytes()), end(value)))
             .collect();
-        Self {
-            text: text.into_boxed_str(),
+        Some(Self {
+            text: String::from_utf8(text).ok()?.into_boxed_str(),
             ends,
-        }
+        })
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -346,13 +346,14 @@ fn events<'a>(
             continue;
         }
         fields.clear();
-        let all = event.fields().filter(|(map, ..)| *map == FieldMap::Meta);
-        fields.extend(all.map(|(_, sym, value)| (sym, value)));
+        event.put_bytes_of(FieldMap::Meta, &mut fields);
         order.arrange(&fields, symbols);
         pairs.clear();
         let sorted = order.places.iter();
         pairs.extend(sorted.filter_map(|(name, at)| Some((*name, fields.get(*at)?.1))));
-        let meta = Meta::of_sorted(&pairs);
+        let Some(meta) = Meta::of_sorted(&pairs) else {
+            continue;
+        };
         let Some(left) = room.checked_sub(meta.bytes()) else {
             break;
         };
@@ -376,7 +377,7 @@ struct NameOrder<'s> {
 }
 
 impl<'s> NameOrder<'s> {
-    fn arrange(&mut self, fields: &[(u32, &str)], symbols: &'s Symbols) {
+    fn arrange(&mut self, fields: &[(u32, &[u8])], symbols: &'s Symbols) {
         if self.fields.iter().eq(fields.iter().map(|(sym, _)| sym)) {
             return;
         }

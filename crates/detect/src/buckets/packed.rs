@@ -238,6 +238,18 @@ impl<'a> Unpacked<'a> {
         })
     }
 
+    /// Adds the fields of one map, by number, with the bytes of their texts.
+    pub(crate) fn put_bytes_of(&self, map: FieldMap, to: &mut Vec<(u32, &'a [u8])>) {
+        let mut from = self.fields;
+        while let (Some(head), Some(value)) = (from.varint(), from.bytes()) {
+            if head & 3 == map_number(map)
+                && let Ok(sym) = u32::try_from(head >> 2)
+            {
+                to.push((sym, value));
+            }
+        }
+    }
+
     pub(crate) fn field(&self, map: FieldMap, sym: Sym) -> Option<&'a str> {
         let wanted = head((map, sym));
         let mut from = self.fields;

@@ -59,7 +59,9 @@ impl Returners {
             };
             bits(key, self.words).all(set)
         };
-        self.words > 0 && self.filters.iter().any(is_in)
+        // Nearly always nothing was evicted yet: no need to hash.
+        let mut used = self.filters.iter().filter(|filter| !filter.is_empty());
+        self.words > 0 && used.any(is_in)
     }
 }
 
