@@ -25,7 +25,7 @@ use crate::{
     prefilter::Hopes,
     rules::{RuleFile, RuleKind},
     stage_index::{Memory, StageIndex},
-    symbols::Symbols,
+    symbols::{Sym, Symbols},
     yaml,
 };
 
@@ -493,15 +493,21 @@ impl Run<'_> {
                 self.stash(step);
             }
         }
+        let mut asked = None;
         for child in &node.children {
-            if !self.is_hopeless(child) && self.node(child)? {
+            if self.is_hopeless(child, &mut asked) {
+                // So without next_stage it is the last child that decides.
+                state &= matched;
+                continue;
+            }
+            asked = None;
+            if self.node(child)? {
                 state = true;
                 if node.on_success == OnSuccess::NextStage {
                     break;
                 }
-            } else if !matched {
-                // So without next_stage it is the last child that decides.
-                state = false;
+            } else {
+                state &= matched;
             }
         }
         if !state {
@@ -519,7 +525,9 @@ impl Run<'_> {
     }
 
     /// Whether the node is a mere grok that cannot match this line: then there is nothing to try.
-    fn is_hopeless(&self, node: &Node) -> bool {
+    /// `asked`: the field that was last found to be a part of the line or not; nothing was written
+    /// since.
+    fn is_hopeless(&self, node: &Node, asked: &mut Option<(Sym, bool)>) -> bool {
         let is_bare = self.trace.is_none()
             && node.filter.is_none()
             && node.whitelist.is_none()
@@ -529,10 +537,15 @@ impl Run<'_> {
             self.hopes.rule_out(step.cache)
                 && match step.input {
                     Input::Line => true,
-                    Input::Parsed(sym) => {
-                        let span = self.event.parsed.find(sym).unwrap_or_default();
-                        span.is_within(self.event.line_span())
-                    }
+                    Input::Parsed(sym) => match *asked {
+                        Some((known, is_within)) if known == sym => is_within,
+                        _ => {
+                            let span = self.event.parsed.find(sym).unwrap_or_default();
+                            let is_within = span.is_within(self.event.line_span());
+                            *asked = Some((sym, is_within));
+                            is_within
+                        }
+                    },
                     Input::Expression(_) => false,
                 }
         })
