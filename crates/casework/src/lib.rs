@@ -13,6 +13,7 @@
 
 mod bag;
 mod case;
+pub mod clocks;
 mod custody;
 mod dossier;
 pub mod grouping;

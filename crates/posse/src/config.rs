@@ -238,13 +238,38 @@ impl<'de> Deserialize<'de> for Period {
 }
 
 /// Cases that are opened by themselves.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CasesConfig {
     /// What alerts of one case have in common; absent: no case is opened by itself.
     pub(crate) group: Option<casework::grouping::GroupBy>,
+    /// So many alerts of a group are a case.
+    pub(crate) alerts: std::num::NonZeroUsize,
     /// Whose authority such a case stands on.
-    pub(crate) authority: String,
+    authority: String,
+}
+
+/// One alert is seldom worth a case; from every corner of the world comes one a day.
+const ALERTS_OF_CASE: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
+
+impl Default for CasesConfig {
+    fn default() -> Self {
+        Self {
+            group: None,
+            alerts: ALERTS_OF_CASE,
+            authority: String::new(),
+        }
+    }
+}
+
+impl CasesConfig {
+    pub(crate) fn authority(&self) -> &str {
+        if self.authority.trim().is_empty() {
+            "operator of this machine"
+        } else {
+            &self.authority
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -39,6 +39,10 @@ pub(crate) enum CaseCommand {
     Outcome(OutcomeArgs),
     /// Write the case as a court pack: exhibits, proofs, and a report for people.
     Export(ExportArgs),
+    /// Time to first aid and time to law, and what lapses when.
+    Clocks(OneCaseArgs),
+    /// What a year's cases came to, by outcome and with who says so.
+    Report(ReportArgs),
     /// Close a case.
     Close(ReasonArgs),
     /// Open a closed case again.
@@ -50,7 +54,8 @@ impl CaseCommand {
         Some(match self {
             Self::Open(a) => &a.acting.state,
             Self::List(a) => &a.state,
-            Self::Show(a) => &a.state,
+            Self::Show(a) | Self::Clocks(a) => &a.state,
+            Self::Report(a) => &a.list.state,
             // It reads logs where the caller may and the owner of the state folder may not.
             Self::AddAlerts(_) => return None,
             Self::TakeAlerts(a) => &a.acting.state,
@@ -91,6 +96,15 @@ pub(crate) struct OneCaseArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The year.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1970..2262))]
+    pub(crate) year: u16,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
 }
 
 #[derive(Args, Debug)]

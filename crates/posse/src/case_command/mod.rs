@@ -1,6 +1,7 @@
 //! `posse case …`: every act becomes a ledger entry, and a case is the sum of its entries.
 
 mod args;
+mod clocks;
 mod tell;
 
 use std::{collections::BTreeSet, io::Write, path::PathBuf};
@@ -36,6 +37,8 @@ pub(crate) fn run(command: &CaseCommand, out: &mut dyn Write) -> Result<Exit> {
     match command {
         CaseCommand::List(arguments) => tell::list(arguments, out),
         CaseCommand::Show(arguments) => tell::show(arguments, out),
+        CaseCommand::Clocks(arguments) => clocks::show(arguments, out),
+        CaseCommand::Report(arguments) => clocks::year(arguments, out),
         CaseCommand::Open(arguments) => open(arguments, out),
         CaseCommand::AddAlerts(arguments) => add_alerts(arguments, out),
         CaseCommand::TakeAlerts(arguments) => {

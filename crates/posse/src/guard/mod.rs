@@ -10,6 +10,7 @@
 
 mod alerts;
 mod errands;
+mod evidence;
 mod fleet;
 mod memory;
 mod pulse;

@@ -26,8 +26,8 @@ use store::{AlertFilter, IntakeJournal, Recorder, Store};
 use uplink::Uplink;
 
 use super::{
-    Guard, RECONCILE_EVERY, alerts, errands::Errands, fleet, memory, pulse::Pulse, reload::Reload,
-    signals, timekeeper::Jump, token,
+    Guard, RECONCILE_EVERY, alerts, errands::Errands, evidence, fleet, memory, pulse::Pulse,
+    reload::Reload, signals, timekeeper::Jump, token,
 };
 use crate::{
     board::Board,
@@ -157,6 +157,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (uplink, control) = open_lines(&around, button.try_clone()?)?;
     let printer = printer(&feed, arguments)?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
+    evidence::start(config, dir, &recorder, &feed)?;
     let mut guard = Guard {
         sensors,
         engine,
