@@ -10,12 +10,14 @@
 mod alerts;
 mod audit;
 mod browser;
+mod cases;
 mod chaos;
 mod command_line;
 mod crash;
 mod crew;
 mod debian;
 mod drill;
+mod exhibits;
 mod explain;
 mod geoip;
 mod guard;
