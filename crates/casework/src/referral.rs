@@ -443,5 +443,28 @@ fn check(files: &[(String, Vec<u8>)], cut: &Cut) -> Result<(), Vec<String>> {
     if leaks.is_empty() { Ok(()) } else { Err(leaks) }
 }
 
+/// Doors for fuzzing. Not part of the data's way.
+#[doc(hidden)]
+pub mod fuzzing {
+    use std::net::IpAddr;
+
+    use super::cut::{Cut, addresses};
+
+    /// The text without the words and without addresses but the one shown; and what of it would
+    /// still be held back.
+    pub fn clean(words: &[&str], shown: IpAddr, text: &str) -> (String, Option<String>) {
+        let mut cut = Cut::default();
+        cut.show_address(shown);
+        words.iter().for_each(|word| cut.hide_word(word));
+        let clean = cut.clean(text);
+        let leak = cut.leak(&clean).map(str::to_owned);
+        (clean, leak)
+    }
+
+    pub fn addresses_in(text: &str) -> Vec<IpAddr> {
+        addresses(text).into_iter().map(|(_, a)| a).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests;

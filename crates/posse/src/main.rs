@@ -11,6 +11,7 @@ mod config;
 mod content;
 mod control;
 mod crew;
+mod deadlines;
 mod doctor;
 mod drill;
 mod exhibit_command;

@@ -10,6 +10,7 @@ use ledger::{
     AddCheckpoint, Checkpoint, CosigningKey, Hash, Leaf, ProofFile, Salt, SigningKey, commitment,
     leaf_hash,
 };
+use model::{ContentHash, HandoverAct, Timestamp};
 
 fn main() -> io::Result<()> {
     let ledger = ledger_seeds();
@@ -41,6 +42,8 @@ fn main() -> io::Result<()> {
     put("lapi_alert-metrics", &knobbed(&[1], METRICS))?;
     put("lapi_alert-query", &knobbed(&[2], QUERIES))?;
     put("lapi_alert-duration", &knobbed(&[3], DURATIONS))?;
+    put("handover_act", &handovers())?;
+    put("referral_cut", CUTS)?;
     put("openc2", COMMANDS)?;
     put("warninglist", WARNINGLISTS)?;
     put("line", &knobbed(&[0, 5], SYSLOG_LINES))?;
@@ -385,3 +388,58 @@ fn ledger_seeds() -> Vec<Vec<u8>> {
         .map(|(kind, bytes)| [&[kind], &bytes[..]].concat())
         .collect()
 }
+
+/// An offer; an offer and its receipt; and what follows them.
+fn handovers() -> Vec<String> {
+    let key = SigningKey::from_seed("acme.example/log", [1; 32]).unwrap();
+    let sign = |mut act: HandoverAct| {
+        let vkey = key.public().to_string();
+        casework::handover::sign(&mut act, &vkey, |text| key.sign_note(text));
+        serde_json::to_string(&act).unwrap()
+    };
+    let at = Timestamp::from_seconds(1_795_000_000);
+    let (handover, by) = ("acme/HO-2026-0001".to_owned(), "officer".to_owned());
+    let manifest = ContentHash::of(b"manifest");
+    let offer = sign(HandoverAct::Offered {
+        at,
+        handover: handover.clone(),
+        case: "CASE-2026-0001".to_owned(),
+        referral: "REF-2026-0001".to_owned(),
+        from: "acme".to_owned(),
+        to: "police".to_owned(),
+        by: by.clone(),
+        manifest,
+        package: ContentHash::of(b"package"),
+        bytes: 7,
+        key: String::new(),
+        signature: String::new(),
+    });
+    let receipt = sign(HandoverAct::Received {
+        at,
+        handover: handover.clone(),
+        by: by.clone(),
+        manifest,
+        key: String::new(),
+        signature: String::new(),
+    });
+    let ask = sign(HandoverAct::MoreAsked {
+        at,
+        handover,
+        request: "RQ-1".to_owned(),
+        by,
+        wish: "the raw lines".to_owned(),
+        legal_basis: "code of procedure 99".to_owned(),
+        due: at,
+    });
+    vec![
+        offer.clone(),
+        format!("{offer}\n{receipt}"),
+        format!("{offer}\n{receipt}\n{ask}"),
+    ]
+}
+
+const CUTS: &[&str] = &[
+    "Example Mill|it@mill.example\nExample Mill was struck by 203.0.113.9 port 5, tell IT@mill.example",
+    "school\n198.51.100.1:22 [2001:db8::1]:443 ::ffff:192.0.2.1 SCHOOL preschool 1.2.3.4.5.6.7.8",
+    "\u{c4}rzte|Stra\u{df}e\n\u{e4}rzte stra\u{df}e abcd::1.2.3.4.5 ::1.2.3.4:5 host-192-0-2-1",
+];

@@ -4,6 +4,7 @@
 //! was ever of interest. A target fails by a panic. Inputs are text where the parser's are, with
 //! sections and knobs as the target's own doc says.
 
+mod casework;
 mod date;
 mod expression;
 mod fail2ban;
@@ -20,6 +21,7 @@ mod snapshot;
 mod syslog;
 
 pub use self::{
+    casework::{handover_act, referral_cut},
     date::date,
     expression::expression,
     fail2ban::fail2ban,
@@ -40,7 +42,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 21] = [
     ("checkpoint", checkpoint),
     ("date", date),
     ("expression", expression),
@@ -48,11 +50,13 @@ pub const TARGETS: [Target; 19] = [
     ("fleet_frame", fleet_frame),
     ("fleet_snapshot", fleet_snapshot),
     ("grok", grok),
+    ("handover_act", handover_act),
     ("journal_export", journal_export),
     ("lapi_alert", lapi_alert),
     ("line", line),
     ("netlink_reply", netlink_reply),
     ("openc2", openc2),
+    ("referral_cut", referral_cut),
     ("rule_yaml", rule_yaml),
     ("sigma", sigma),
     ("snapshot", snapshot),

@@ -12,6 +12,8 @@ use std::{
 
 use model::{Party, Prefix};
 
+/// A text that is not clean after so many is refused by the check at the end.
+const PASSES_MAX: usize = 16;
 const WITHHELD: &str = "[withheld]";
 /// Shorter names are not looked for: they would be found in half of all words.
 const NAME_CHARS_MIN: usize = 3;
@@ -91,8 +93,16 @@ impl Cut {
 
     /// The text without what the recipient may not read.
     pub(super) fn clean(&self, text: &str) -> String {
-        let clean = without(text, &self.faults(text));
-        model::harmless(&clean).into_owned()
+        let mut clean = model::harmless(text).into_owned();
+        // What stands around a gap may read as an address of its own.
+        for _ in 0..PASSES_MAX {
+            let faults = self.faults(&clean);
+            if faults.is_empty() {
+                break;
+            }
+            clean = without(&clean, &faults);
+        }
+        clean
     }
 
     /// The text without withheld words; addresses stay.
@@ -117,7 +127,8 @@ impl Cut {
     fn faults(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = self.words(text);
         for (range, address) in addresses(text) {
-            if !self.shows(address) {
+            // Of nobody: `::` stands in much text that is no address.
+            if !self.shows(address) && !address.is_unspecified() {
                 found.push(range);
             }
         }

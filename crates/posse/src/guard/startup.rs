@@ -37,6 +37,7 @@ use crate::{
     config::Config,
     content::{self, Content},
     control::{self, Pending},
+    deadlines,
     facts::Facts,
     feed::{self, Feed, Style},
     geoip::{GeoIp, GeoIpConfig},
@@ -209,6 +210,11 @@ fn open_lines(
     doorbell: UnixStream,
 ) -> Result<(Option<Uplink>, Receiver<Pending>)> {
     let uplink = fleet::start(around);
+    deadlines::watch(
+        around.state,
+        Arc::clone(around.recorder),
+        Some(around.feed.clone()),
+    )?;
     let control = control::serve(
         around.state,
         doorbell,

@@ -436,17 +436,23 @@ fn tell(id: &str, sum: &Handover, now: Timestamp, out: &mut dyn Write) -> Result
 
 /// How many offers wait for a receipt, and how long the oldest has; for `posse status`.
 pub(crate) fn waiting(store: &Store) -> Result<Option<(usize, Duration)>> {
+    let waits = unanswered(store)?;
+    let oldest = waits.iter().map(|(_, _, waits)| *waits).max();
+    Ok(oldest.map(|oldest| (waits.len(), oldest)))
+}
+
+/// Offers that nobody signed for: which, to whom, and for how long.
+pub(crate) fn unanswered(store: &Store) -> Result<Vec<(String, String, Duration)>> {
     let now = clock::now();
     let mut waits = Vec::new();
     for id in store.handovers()? {
         if let Ok(sum) = Handover::of(&local(store, &id)?)
             && sum.standing == Standing::Offered
         {
-            waits.push(now.since(sum.offered));
+            waits.push((id, sum.to, now.since(sum.offered)));
         }
     }
-    let oldest = waits.iter().max().copied();
-    Ok(oldest.map(|oldest| (waits.len(), oldest)))
+    Ok(waits)
 }
 
 //------------ The hub -------------------------------------------------------

@@ -31,6 +31,7 @@ use crate::{
     cli::{HubArgs, HubCommand},
     clock,
     config::Config,
+    deadlines,
     exit::Exit,
     facts,
     geoip::Database,
@@ -92,6 +93,7 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         let (core, traffic) = (core.clone(), Arc::clone(&traffic));
         runtime.spawn(hub::serve_metrics(listener, core, traffic));
     }
+    deadlines::watch(&dir, Arc::clone(&recorder), None)?;
     control::serve(&dir, &core, runtime.handle().clone(), &recorder)?;
     note_start(&recorder, local, core.status().bans)?;
     writeln!(out, "hub of {} listens on {local}", core.hub_organisation())?;

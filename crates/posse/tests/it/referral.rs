@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -30,7 +31,8 @@ impl Desk {
         let desk = Self {
             dir: tempfile::tempdir().unwrap(),
         };
-        fs::create_dir(desk.state()).unwrap();
+        let mut folder = fs::DirBuilder::new();
+        folder.mode(0o700).create(desk.state()).unwrap();
         desk
     }
 

@@ -1,0 +1,52 @@
+//! Acts of hand-overs as they come from a hub or in a file, and texts that a referral is cut from.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use casework::{
+    handover::{self, Handover},
+    referral::fuzzing::{addresses_in, clean},
+};
+use model::HandoverAct;
+
+/// JSON, one act a line: what is taken was signed by the key it names and is written the same, and
+/// nothing is received that was not offered.
+pub fn handover_act(data: &[u8]) {
+    let acts: Vec<HandoverAct> = data
+        .split(|b| *b == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    for act in &acts {
+        let text = serde_json::to_string(act).unwrap();
+        assert_eq!(serde_json::from_str::<HandoverAct>(&text).unwrap(), *act);
+        if handover::check(act).is_ok() && handover::note(act).is_some() {
+            let mut other = act.clone();
+            handover::sign(&mut other, "", |text| format!("{text}\nforged\n"));
+            assert!(handover::check(&other).is_err());
+        }
+    }
+    if let Ok(sum) = Handover::of(&acts) {
+        assert!(matches!(acts.first(), Some(HandoverAct::Offered { .. })));
+        assert!(sum.looks <= handover::LOOKS_MAX && acts.len() <= handover::ACTS_MAX);
+    }
+}
+
+/// A line of words to hold back, parted by `|`, and the text: nothing of them is left, and no
+/// address but the one that is shown.
+pub fn referral_cut(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (words, text) = text.split_once('\n').unwrap_or(("", &text));
+    // A word of the mark itself would be found in every gap; the check at the end refuses it.
+    let words: Vec<&str> = words
+        .split('|')
+        .filter(|word| !"[withheld]".contains(&word.trim().to_lowercase()))
+        .collect();
+    let shown = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    let (clean, leak) = clean(&words, shown, text);
+    assert_eq!(leak, None, "{clean:?}");
+    for address in addresses_in(&clean) {
+        assert!(
+            address == shown || address.is_unspecified(),
+            "{address} in {clean:?}"
+        );
+    }
+}
