@@ -98,7 +98,7 @@ fn xarf(letter: &Letter, source: &SourceLine, address: IpAddr) -> Result<Value, 
         .ok_or("it needs the reporter's e-mail address (--email)")?;
     let contact = source.contacts.first().ok_or("no contact of it was kept")?;
     let kind = Kind::of(letter, source).ok_or("its rules fit no type of XARF's connections")?;
-    let protocol = contact.protocol.or(kind.protocol());
+    let protocol = contact.protocol.or_else(|| kind.protocol());
     let protocol = protocol.ok_or("the log does not tell the protocol")?;
     let organisation: String = reporter.organisation.chars().take(ORG_CHARS_MAX).collect();
     let who = json!({ "org": organisation, "contact": reporter.email, "domain": domain });

@@ -378,7 +378,7 @@ fn a_source_that_is_a_victim_elsewhere_is_left_out_with_a_remark() {
 #[test]
 fn preservation_is_drafted_for_the_own_authority() {
     let plan = planned(&dossier(), |asked| {
-        asked.profile = Some(Profile::Preservation)
+        asked.profile = Some(Profile::Preservation);
     })
     .unwrap();
     assert!(plan.refused[0].reasons[0].contains("--own-country"));

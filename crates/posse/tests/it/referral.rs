@@ -161,7 +161,7 @@ fn attacked() -> (Site, PathBuf, String) {
     for alert in site.alerts() {
         let id = alert["alert"]["id"]
             .as_str()
-            .or(alert["id"].as_str())
+            .or_else(|| alert["id"].as_str())
             .unwrap()
             .to_owned();
         said(&state, &["case", "add-alerts", &case, &id]);
