@@ -172,17 +172,7 @@ impl Worker {
             .iter()
             .enumerate()
             .filter_map(|(place, op)| match op {
-                Op::Ban(ban) => {
-                    let why = match self.lawful(community, by, ban.prefix) {
-                        Err(why) => why,
-                        Ok(()) => self.too_strict(community, ban.tlp)?,
-                    };
-                    Some(RefusedBan {
-                        op: place,
-                        prefix: ban.prefix,
-                        reason: why,
-                    })
-                }
+                Op::Ban(ban) => self.refuses(community, by, ban, place),
                 Op::Release(_) => None,
             })
             .collect();
@@ -214,6 +204,24 @@ impl Worker {
         Ok(StatementTaken {
             refused,
             ..StatementTaken::default()
+        })
+    }
+
+    fn refuses(
+        &self,
+        community: &CommunityId,
+        by: &Caller,
+        ban: &SignedBan,
+        op: usize,
+    ) -> Option<RefusedBan> {
+        let reason = match self.lawful(community, by, ban.prefix) {
+            Err(why) => why,
+            Ok(()) => self.too_strict(community, ban.tlp)?,
+        };
+        Some(RefusedBan {
+            op,
+            prefix: ban.prefix,
+            reason,
         })
     }
 

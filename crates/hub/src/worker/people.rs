@@ -46,17 +46,7 @@ impl Worker {
             }
         }
         let password = match new.password {
-            Some(given) if given.chars().count() < limits::PASSWORD_CHARS_MIN => {
-                let text = format!(
-                    "a person's password has at least {} characters",
-                    limits::PASSWORD_CHARS_MIN
-                );
-                return Err(OrderError::Refused(text).into());
-            }
-            Some(given) if given.len() > limits::PASSWORD_BYTES_MAX => {
-                return Err(refused("too long a password").into());
-            }
-            Some(given) => given,
+            Some(given) => long_enough(given)?,
             None => secret::make()?,
         };
         let hash = secret::hash_password(&password);
@@ -126,4 +116,18 @@ impl Worker {
         });
         Ok(true)
     }
+}
+
+fn long_enough(password: String) -> Result<String, OrderError> {
+    let refused = |why: String| Err(OrderError::Refused(why));
+    if password.chars().count() < limits::PASSWORD_CHARS_MIN {
+        return refused(format!(
+            "a person's password has at least {} characters",
+            limits::PASSWORD_CHARS_MIN
+        ));
+    }
+    if password.len() > limits::PASSWORD_BYTES_MAX {
+        return refused("too long a password".to_owned());
+    }
+    Ok(password)
 }

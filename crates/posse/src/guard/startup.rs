@@ -149,12 +149,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         feed: &feed,
         board: &board,
     };
-    let ears = fleet::Ears {
-        recorder: Arc::clone(&recorder),
-        feed: feed.clone(),
-    };
-    let asking = openlog::start(dir, ground.others, Arc::new(ears))
-        .context("cannot ask for cosignatures and time stamps")?;
+    let asking = ask_others(dir, ground.others, &recorder, &feed)?;
     let (uplink, control) = open_lines(&around, button.try_clone()?)?;
     let printer = printer(&feed, arguments)?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
@@ -196,6 +191,21 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     // The last step: this thread now reads attackers' text, and nothing that it needs is missing.
     guard.sandbox.tighten_guard()?;
     Ok(guard)
+}
+
+/// Witnesses and stamp authorities, on a thread of their own.
+fn ask_others(
+    dir: &Path,
+    others: openlog::Setup,
+    recorder: &Arc<Recorder>,
+    feed: &Feed,
+) -> Result<openlog::Asking> {
+    let ears = fleet::Ears {
+        recorder: Arc::clone(recorder),
+        feed: feed.clone(),
+    };
+    openlog::start(dir, others, Arc::new(ears))
+        .context("cannot ask for cosignatures and time stamps")
 }
 
 fn recorder(store: Store, config: &Config) -> Result<Arc<Recorder>> {
