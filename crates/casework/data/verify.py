@@ -342,8 +342,12 @@ class Pack:
         note = parse_note(self.note_bytes)
         self.origin, self.size, self.tree_root = parse_checkpoint(note[0])
         keys, outside = self.keys(self.options.key, "keys/log.vkey")
-        if not any(key[0] == self.origin and signed_by(note, key) == 0 for key in keys):
-            raise Bad("the ledger's checkpoint is not signed by the ledger's key")
+        unsigned = "the ledger's checkpoint is not signed by the ledger's key"
+        try:
+            if not any(key[0] == self.origin and signed_by(note, key) == 0 for key in keys):
+                raise Bad(unsigned)
+        except Bad as problem:
+            raise Bad(str(problem) if str(problem) == unsigned else f"{unsigned}: {problem}")
         self.proven.append(
             f"The ledger {self.origin} signed its state of {self.size} entries; "
             f"its root hash is {self.tree_root.hex()}."

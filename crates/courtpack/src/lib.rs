@@ -20,5 +20,5 @@ mod write;
 pub use age::{Recipient, RecipientError};
 pub use error::PackIoError;
 pub use open::{FILES_MAX, Hashes, OpenPack, SMALL_FILE_BYTES_MAX};
-pub use verify::{Findings, Mistake, Trust, Verified, verify};
+pub use verify::{Findings, Mistake, StampCheck, Trust, Verified, verify};
 pub use write::{Exhibits, Form, write};

@@ -24,7 +24,15 @@ pub struct Trust {
     pub witnesses: Vec<CosignerKey>,
     /// How many cosignatures are asked for; the pack's own policy when there is none.
     pub policy: Option<Policy>,
+    /// The certificate of a time stamping authority, PEM; the pack's own copy when there is none.
+    pub authority: Option<String>,
+    /// Who can check a stamp's signature; without, only what it is over is looked at.
+    pub stamps: Option<StampCheck>,
 }
+
+/// The token, the bytes that it is over, the authority's certificate as PEM: the time and whether
+/// the signer leads to that certificate, or why it does not hold.
+pub type StampCheck = fn(&[u8], &str, Option<String>) -> Result<(Timestamp, bool), String>;
 
 /// Something does not hold. No more is checked after the first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -132,9 +132,7 @@ fn stamp_by(book: &Attestations, authority: &Authority) -> Result<Token, OpenLog
 
 /// Checks a stamp that was kept, against the root it was kept with.
 pub fn verify_stamp(kept: &Stamp) -> Result<Token, StampError> {
-    let roots = roots_of(kept.ca_pem.as_deref())?;
-    let imprint = Imprint::of(kept.checkpoint.as_bytes());
-    let token = stamp::checked(&kept.tsr, imprint, None, &roots)?;
+    let token = verify_token(&kept.tsr, &kept.checkpoint, kept.ca_pem.as_deref())?;
     if token.at == kept.at {
         Ok(token)
     } else {
@@ -143,6 +141,16 @@ pub fn verify_stamp(kept: &Stamp) -> Result<Token, StampError> {
             why: format!("it says {}, the stamp {}", kept.at, token.at),
         })
     }
+}
+
+/// Checks an authority's answer about a checkpoint that somebody else kept.
+pub fn verify_token(tsr: &[u8], checkpoint: &str, ca: Option<&str>) -> Result<Token, StampError> {
+    stamp::checked(
+        tsr,
+        Imprint::of(checkpoint.as_bytes()),
+        None,
+        &roots_of(ca)?,
+    )
 }
 
 fn roots_of(

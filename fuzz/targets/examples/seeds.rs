@@ -25,6 +25,7 @@ fn main() -> io::Result<()> {
     put("fleet_snapshot", &fleet_snapshot_seeds())?;
     put("checkpoint", &ledger)?;
     put("witness", &witness_seeds())?;
+    put("court_pack", &fuzz_targets::court_pack_seeds())?;
     put("time_stamp", &[STAMP_REFUSED, STAMP_EMPTY])?;
     put("snapshot", &snapshots)?;
     put("netlink_reply", &netlink())?;

@@ -15,6 +15,7 @@ mod journal;
 mod ledger;
 mod line;
 mod netlink;
+mod pack;
 mod rule_yaml;
 mod sigma;
 mod snapshot;
@@ -32,6 +33,7 @@ pub use self::{
     ledger::{checkpoint, time_stamp, witness},
     line::line,
     netlink::netlink_reply,
+    pack::{court_pack, court_pack_seeds},
     rule_yaml::rule_yaml,
     sigma::sigma,
     snapshot::{snapshot, snapshot_seed},
@@ -42,8 +44,9 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     ("checkpoint", checkpoint),
+    ("court_pack", court_pack),
     ("date", date),
     ("expression", expression),
     ("fail2ban", fail2ban),

@@ -60,6 +60,24 @@ pub fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
+/// A tool of the Python packages that judge court packs (`bagit.py`, `case_validate`,
+/// `stix2_validator`), where `.ci/run` has put them: `$POSSE_PACK_TOOLS`, else
+/// `~/.cache/posse-tools/bin`.
+pub fn pack_tool(name: &str) -> Option<PathBuf> {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let folder = std::env::var_os("POSSE_PACK_TOOLS")
+        .map_or_else(|| home().join(".cache/posse-tools/bin"), PathBuf::from);
+    let tool = folder.join(name);
+    if tool.exists() {
+        return Some(tool);
+    }
+    println!(
+        "SKIPPED: no {name} in {}; .ci/run installs it",
+        folder.display()
+    );
+    None
+}
+
 /// The auditor of ledgers that shares no code with us, where Python has what it needs.
 pub fn ledger_auditor() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();

@@ -220,10 +220,43 @@ impl Inquiry<'_> {
                 "{stamped} is another state of the ledger than proofs/checkpoint"
             ));
         }
-        self.proven(format!(
-            "{path} is over this state of the ledger. Who signed the stamp is not checked here; \
-             README.txt says how."
-        ));
+        self.stamp_signer(path, &token, &bytes)
+    }
+
+    fn stamp_signer(&mut self, path: &str, token: &[u8], stamped: &[u8]) -> Result<(), Mistake> {
+        let Some(check) = self.trust.stamps else {
+            self.proven(format!(
+                "{path} is over this state of the ledger. Who signed the stamp is not checked \
+                 here; README.txt says how."
+            ));
+            return Ok(());
+        };
+        let own = path.replace(".tsr", ".ca.pem");
+        let certificate = match &self.trust.authority {
+            Some(pem) => Some(pem.clone()),
+            None if self.pack.has(&own) => String::from_utf8(self.pack.small(&own)?).ok(),
+            None => None,
+        };
+        let stamped = String::from_utf8_lossy(stamped);
+        let (at, vouched) = check(token, &stamped, certificate)
+            .map_err(|why| Mistake(format!("{path} does not hold: {why}")))?;
+        let at = casework::pack::seconds_utc(at);
+        if vouched && self.trust.authority.is_some() {
+            self.proven(format!(
+                "The time stamping authority that you named stamped this state of the ledger at \
+                 {at}."
+            ));
+        } else {
+            self.proven(format!(
+                "Somebody with a time stamping certificate stamped this state of the ledger at \
+                 {at}."
+            ));
+            self.unproven(
+                "That the stamp is of an authority that you trust: its certificate came with the \
+                 pack. Get it from the authority and give it with --tsa."
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
 }

@@ -58,6 +58,9 @@ pub(crate) struct PackVerifyArgs {
     /// A policy for witnesses (c2sp.org/tlog-policy) that the pack must meet.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// The certificate of the time stamping authority, as you got it from it (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tsa: Option<PathBuf>,
     /// Run the packed rules over the packed lines, and compare with the packed alerts.
     #[arg(long)]
     pub(crate) reproduce: bool,

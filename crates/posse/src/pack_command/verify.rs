@@ -5,7 +5,7 @@ use std::{fs, io::Write};
 use anyhow::{Context as _, Result};
 use courtpack::{Findings, OpenPack, Trust, Verified};
 use ledger::{CosignerKey, POLICY_BYTES_MAX, Policy, VerifyingKey};
-use model::harmless;
+use model::{Timestamp, harmless};
 use serde_json::json;
 
 use super::{
@@ -61,7 +61,25 @@ fn trust(arguments: &PackVerifyArgs) -> Result<Trust> {
             .map(witness)
             .collect::<Result<_>>()?,
         policy,
+        authority: match &arguments.tsa {
+            None => None,
+            Some(path) => Some(
+                fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+        },
+        stamps: Some(stamp),
     })
+}
+
+fn stamp(
+    token: &[u8],
+    stamped: &str,
+    certificate: Option<String>,
+) -> Result<(Timestamp, bool), String> {
+    let token =
+        openlog::verify_token(token, stamped, certificate.as_deref()).map_err(|e| e.to_string())?;
+    Ok((token.at, token.vouched))
 }
 
 fn print(

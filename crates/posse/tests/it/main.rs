@@ -13,6 +13,8 @@ mod browser;
 mod cases;
 mod chaos;
 mod command_line;
+mod court_pack;
+mod court_pack_damage;
 mod crash;
 mod crew;
 mod debian;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A witness that runs; killed when dropped.
-struct Witness {
+pub(crate) struct Witness {
     child: Child,
     port: u16,
     state: PathBuf,
@@ -129,14 +129,14 @@ fn text(path: &Path) -> String {
 }
 
 /// Two witnesses that know their ports and keys, but are not started.
-struct Two {
+pub(crate) struct Two {
     states: [PathBuf; 2],
     ports: [u16; 2],
     vkeys: [String; 2],
 }
 
 impl Two {
-    fn prepare(dir: &Path) -> Self {
+    pub(crate) fn prepare(dir: &Path) -> Self {
         let states = [dir.join("w1"), dir.join("w2")];
         let vkeys = states
             .each_ref()
@@ -149,7 +149,7 @@ impl Two {
     }
 
     /// `[ledger]` with both, and a policy that wants both.
-    fn config(&self, dir: &Path) -> String {
+    pub(crate) fn config(&self, dir: &Path) -> String {
         let policy = dir.join("policy");
         let [a, b] = &self.vkeys;
         let all = format!("witness w1 {a}\nwitness w2 {b}\ngroup both all w1 w2\nquorum both\n");
@@ -162,11 +162,11 @@ impl Two {
         )
     }
 
-    fn start(&self, log: &str) -> [Witness; 2] {
+    pub(crate) fn start(&self, log: &str) -> [Witness; 2] {
         [0, 1].map(|i| Witness::start(&self.states[i], self.ports[i], &[log.to_owned()]))
     }
 
-    fn flags(&self) -> Vec<&str> {
+    pub(crate) fn flags(&self) -> Vec<&str> {
         self.vkeys.iter().flat_map(|v| ["--witness", v]).collect()
     }
 }

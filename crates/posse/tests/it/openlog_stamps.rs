@@ -15,7 +15,7 @@ const CONFIG: &str = "[tsa]\ndefault_tsa = t\n[t]\nserial = ./serial\nsigner_dig
     default_policy = 1.3.6.1.4.1.99999.1\ndigests = sha256\naccuracy = secs:1\nordering = no\n\
     tsa_name = yes\ness_cert_id_chain = no\ness_cert_id_alg = sha256\n";
 
-fn openssl(dir: &Path, words: &[&str]) -> bool {
+pub(crate) fn openssl(dir: &Path, words: &[&str]) -> bool {
     let output = Command::new("openssl")
         .args(words)
         .current_dir(dir)
@@ -24,7 +24,7 @@ fn openssl(dir: &Path, words: &[&str]) -> bool {
 }
 
 /// Makes an authority in `dir` and serves it; the port, or `None` without openssl.
-fn authority(dir: &Path) -> Option<u16> {
+pub(crate) fn authority(dir: &Path) -> Option<u16> {
     if Command::new("openssl").arg("version").output().is_err() {
         println!("SKIPPED: no openssl");
         return None;
