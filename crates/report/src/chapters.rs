@@ -152,8 +152,8 @@ fn what_was_done(dossier: &Dossier) -> String {
     }
     let prefixes: BTreeSet<Prefix> = dossier.bans.iter().map(|b| b.what.prefix).collect();
     let mut text = format!(
-        "{bans} ban(s) of {} source(s) were put into force at the victim's own packet filter, and \
-         {} further measure(s) were recorded.",
+        "{bans} ban(s) of {} source(s) were decided for the machine's own packet filter, and {} \
+         further measure(s) were recorded.",
         prefixes.len(),
         dossier.case.measures.len()
     );
@@ -465,6 +465,10 @@ fn measures(dossier: &Dossier, paper: &mut Paper<'_>) {
             &rows,
         );
         cut_note(paper, count, "data/case.json");
+        paper.note(
+            "A ban is a decision on record. A guard that was told to observe only does not put \
+             its bans into force; a measure above says so where it is known.",
+        );
     }
     if !dossier.case.forborne.is_empty() {
         paper.heading("What was deliberately not done");

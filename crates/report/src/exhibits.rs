@@ -43,7 +43,7 @@ fn one(exhibit: &ExhibitRecord, paper: &mut Paper<'_>) {
         &format!("{} ({}, {} bytes)", a.file_name, a.media_type, a.bytes),
     );
     paper.fact_in("SHA-256", &a.sha256.to_string(), Face::Mono, 7.6);
-    paper.fact("SHA-512", "(on the next line)");
+    paper.label("SHA-512");
     paper.text((MARGIN, paper.y + 7.0), Face::Mono, HASH_SIZE, &a.sha512);
     paper.space(12.0);
     paper.fact(

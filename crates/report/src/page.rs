@@ -166,8 +166,12 @@ impl<'f> Paper<'f> {
     pub(crate) fn heading(&mut self, title: &str) {
         self.room_for(50.0);
         self.space(4.0);
-        self.text((MARGIN, self.y + 9.0), Face::Bold, 10.0, title);
-        self.space(16.0);
+        for line in self.faces.wrap(Face::Bold, 10.0, INNER, title) {
+            self.room_for(13.0);
+            self.text((MARGIN, self.y + 9.0), Face::Bold, 10.0, &line);
+            self.space(13.0);
+        }
+        self.space(3.0);
     }
 
     pub(crate) fn paragraph(&mut self, text: &str) {
@@ -218,6 +222,13 @@ impl<'f> Paper<'f> {
     /// A name and its value, the value in a column of its own.
     pub(crate) fn fact(&mut self, name: &str, value: &str) {
         self.fact_in(name, value, Face::Regular, 9.0);
+    }
+
+    /// A name whose value does not fit beside it and comes below.
+    pub(crate) fn label(&mut self, name: &str) {
+        self.room_for(26.0);
+        self.colored((MARGIN, self.y + 9.0), Face::Regular, 9.0, FAINT, name);
+        self.space(12.0);
     }
 
     pub(crate) fn fact_in(&mut self, name: &str, value: &str, face: Face, size: f32) {

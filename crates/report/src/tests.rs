@@ -17,7 +17,7 @@ fn acquisition(number: usize) -> Acquisition {
         root: format!("EX-2026-{number:06}"),
         parent: None,
         case: None,
-        title: "log lines of the gateway \u{4e2d}".to_owned(),
+        title: "log lines of the gateway \u{4e2d}, with much to say of them ".repeat(4),
         file_name: "auth.log".to_owned(),
         media_type: "text/plain".to_owned(),
         bytes: 3,

@@ -242,7 +242,7 @@ impl<'a> Maker<'a> {
             "hashes": hashes,
             "name": acquired.file_name,
             "size": acquired.bytes,
-            "mime_type": acquired.media_type,
+            // No media type: STIX takes those that are registered only, and exhibits have others.
             "object_marking_refs": [tlp_id(acquired.tlp.max(self.dossier.case.tlp))],
         }));
         objects.add(tlp_definition(acquired.tlp.max(self.dossier.case.tlp)));

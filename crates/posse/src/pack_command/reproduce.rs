@@ -4,7 +4,7 @@
 //! The lines of an alert are those of the exhibit that was made of it, else those that the alert
 //! keeps itself. Each goes in as it was read then: from the same place, at the same time.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use anyhow::Result;
 use courtpack::{OpenPack, Verified};
@@ -16,6 +16,8 @@ use model::{
     Acquisition, Alert, AlertId, Batch, LineOrigin, RecordMeta, SourceId, SourceInfo, Timestamp,
     limits,
 };
+
+use serde::Deserialize;
 
 use super::rules;
 use crate::content;
@@ -101,11 +103,17 @@ struct Line {
     source: String,
     origin: LineOrigin,
     received: Timestamp,
+    /// When it was counted, as far as the alert still knows; a moment after it was read.
+    counted: Option<Timestamp>,
     raw: Vec<u8>,
 }
 
+/// Between reading a line and counting it, where only the first is known.
+const MOMENT: Duration = Duration::from_secs(1);
+
 pub(super) fn run(pack: &mut OpenPack, seen: &Verified) -> Result<Vec<Outcome>> {
-    let files = rule_files(pack)?;
+    let mut files = rule_files(pack)?;
+    add_taken_rules(pack, seen, &mut files)?;
     let kinds = kinds(&files);
     let hashes: BTreeSet<String> = files
         .iter()
@@ -117,7 +125,11 @@ pub(super) fn run(pack: &mut OpenPack, seen: &Verified) -> Result<Vec<Outcome>> 
     let blank = engine.snapshot();
     let mut outcomes = Vec::new();
     for alert in &seen.alerts {
-        let lines = lines(pack, seen, alert)?;
+        let mut lines = lines(pack, seen, alert)?;
+        // Of both, an alert keeps the last.
+        for (line, event) in lines.iter_mut().rev().zip(alert.events.iter().rev()) {
+            line.counted = Some(event.time);
+        }
         let how = if hashes.contains(&alert.rule_hash) {
             let mut again = |kind: &str, clock: fn(&Line) -> Clock| {
                 // Nothing of one alert's lines counts for another's.
@@ -151,6 +163,46 @@ fn rule_files(pack: &mut OpenPack) -> Result<Vec<RuleFile>> {
         }
     }
     Ok(files)
+}
+
+/// An exhibit of rules, taken when the alert was.
+#[derive(Deserialize)]
+struct TakenRules {
+    files: Vec<TakenFile>,
+}
+
+#[derive(Deserialize)]
+struct TakenFile {
+    path: String,
+    text: String,
+}
+
+/// Rules that have changed since: what was taken as evidence with the alert has them as they were.
+fn add_taken_rules(pack: &mut OpenPack, seen: &Verified, files: &mut Vec<RuleFile>) -> Result<()> {
+    let hash = |text: &str| model::ContentHash::of(text.as_bytes()).to_string();
+    let have: BTreeSet<String> = files.iter().map(|f| hash(&f.text)).collect();
+    let mut lacking: BTreeSet<&str> = seen
+        .alerts
+        .iter()
+        .map(|a| a.rule_hash.as_str())
+        .filter(|wanted| !have.contains(*wanted))
+        .collect();
+    for acquisition in seen.acquisitions.iter().filter(|a| a.method == "rules") {
+        let path = format!("data/exhibits/{}/raw", acquisition.exhibit);
+        if lacking.is_empty() || !pack.has(&path) {
+            continue;
+        }
+        // Another program's exhibit may be called so too.
+        let Ok(taken) = serde_json::from_slice::<TakenRules>(&pack.small(&path)?) else {
+            continue;
+        };
+        for file in taken.files {
+            if lacking.remove(hash(&file.text).as_str()) {
+                files.push(RuleFile::new(file.path, file.text));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What kinds of log the rules speak of: a line's kind is not kept with it.
@@ -196,6 +248,7 @@ fn lines(pack: &mut OpenPack, seen: &Verified, alert: &Alert) -> Result<Vec<Line
                 source: span.source.clone(),
                 origin: span.origin.clone(),
                 received: span.received,
+                counted: None,
                 raw: line.strip_suffix(b"\r").unwrap_or(line).to_vec(),
             });
         }
@@ -206,6 +259,7 @@ fn lines(pack: &mut OpenPack, seen: &Verified, alert: &Alert) -> Result<Vec<Line
             source: line.source.to_string(),
             origin: line.origin.clone(),
             received: line.received,
+            counted: None,
             raw: line.raw.to_bytes()?,
         })
     });
@@ -214,7 +268,9 @@ fn lines(pack: &mut OpenPack, seen: &Verified, alert: &Alert) -> Result<Vec<Line
 
 /// The clocks by which the alert may have been raised: live, as read later, of a recording.
 const CLOCKS: [fn(&Line) -> Clock; 3] = [
-    |line| Clock::Live { now: line.received },
+    |line| Clock::Live {
+        now: line.counted.unwrap_or(line.received),
+    },
     |line| Clock::CatchUp { now: line.received },
     |_| Clock::Recording,
 ];
@@ -229,7 +285,7 @@ fn compare(
     for kind in kinds {
         for clock in CLOCKS {
             for found in again(kind, clock).iter().filter(|a| a.id == alert.id) {
-                let parts = differences(alert, found);
+                let parts = differences(alert, found, lines);
                 if parts.is_empty() {
                     return How::Same { lines: lines.len() };
                 }
@@ -260,7 +316,15 @@ fn compare(
     }
 }
 
-fn differences(packed: &Alert, found: &Alert) -> Vec<&'static str> {
+fn differences(packed: &Alert, found: &Alert, lines: &[Line]) -> Vec<&'static str> {
+    let exact = lines.first().is_some_and(|line| line.counted.is_some());
+    let (early, late) = (packed.first.min(found.first), packed.first.max(found.first));
+    let apart = late.since(early);
+    let other_beginning = if exact {
+        !apart.is_zero()
+    } else {
+        apart > MOMENT
+    };
     [
         ("the rule", packed.rule != found.rule),
         ("the rule's hash", packed.rule_hash != found.rule_hash),
@@ -274,7 +338,7 @@ fn differences(packed: &Alert, found: &Alert) -> Vec<&'static str> {
             packed.events_count != found.events_count,
         ),
         ("the lines", packed.evidence != found.evidence),
-        ("the beginning", packed.first != found.first),
+        ("the beginning", other_beginning),
         ("the end", packed.last != found.last),
     ]
     .into_iter()
