@@ -128,11 +128,11 @@ impl FanOut {
             while began.elapsed() < COALESCE_MAX && !self.most_arrived() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            let took = began.elapsed();
-            if took > COALESCE * 2 {
-                tokio::time::sleep(took.min(REST_MAX)).await;
-            }
             if self.log().end() != end {
+                // More came meanwhile, and more will.
+                if began.elapsed() > COALESCE * 2 {
+                    tokio::time::sleep((began.elapsed() / 2).min(REST_MAX)).await;
+                }
                 self.ring.notify_one();
             }
         }

@@ -186,9 +186,8 @@ impl Worker {
             .count();
         self.affordable(community, by, bans, turn.now)
             .map_err(OrderError::Budget)?;
-        let Some(circle) = self.circles.get_mut(community) else {
-            return Err(OrderError::Unknown.into());
-        };
+        let circle = self.circles.get_mut(community);
+        let circle = circle.ok_or(OrderError::Unknown)?;
         if let Err(e) = circle.set.accept(signed.clone(), turn.now) {
             return Err(refusal(e, circle).into());
         }
@@ -238,7 +237,8 @@ impl Worker {
             match op {
                 Op::Ban(ban) => {
                     bans.push(ban.prefix);
-                    reason = reason.or(Some(&ban.reason));
+                    let why = [&ban.reason, &ban.kind];
+                    reason = reason.or_else(|| why.into_iter().find(|why| !why.is_empty()));
                 }
                 Op::Release(release) => {
                     releases.push(release.prefix);

@@ -220,11 +220,16 @@ impl Worker {
                 .add(&community, org, ban.prefix, until, &origin, turn)
                 .map(Made::Shown);
         }
+        let (kind, mut reason) = (kind_word(&ban.scenario), plain(&ban.scenario));
+        // It goes to every guard; once is enough.
+        if reason == *kind {
+            reason.clear();
+        }
         Ok(Made::Op(Op::Ban(SignedBan {
             prefix: ban.prefix,
             lasts,
-            kind: kind_word(&ban.scenario),
-            reason: plain(&ban.scenario).into(),
+            kind,
+            reason: reason.into(),
             tlp: Tlp::Green,
             provenance: provenance(alert, by),
         })))
