@@ -2,7 +2,7 @@
 //! seconds, each at its own phase.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{BufReader, Write as _},
     net::{SocketAddr, TcpStream},
     sync::{
@@ -84,13 +84,15 @@ fn poll(api: SocketAddr, key: &str, phase: Duration, every: Duration, board: &Bo
     let mut stream = None;
     let mut startup = true;
     let mut due = Instant::now();
+    // A bouncer may be told of a ban twice.
+    let mut known = HashSet::new();
     loop {
         let asked = Instant::now();
         match ask(api, key, startup, &mut stream) {
             Ok(addrs) => {
                 startup = false;
                 let mut seen = board.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                for addr in addrs {
+                for addr in addrs.into_iter().filter(|addr| known.insert(addr.clone())) {
                     let entry = seen.entry(addr).or_insert((0, asked));
                     *entry = (entry.0 + 1, Instant::now());
                 }
