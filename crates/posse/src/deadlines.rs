@@ -1,6 +1,6 @@
 //! Wakes people: orders taken in that are near their deadline or beyond it, and offers that nobody
-//! signed for. A thread of its own beside a guard or a hub; it only reads the ledger, and tells each
-//! thing once in the life of the process. It holds nobody up.
+//! signed for. A thread of its own beside a guard or a hub; it only reads the ledger, and tells
+//! each thing once in the life of the process. It holds nobody up.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 

@@ -48,6 +48,17 @@ pub(crate) fn run(command: &HandoverCommand, out: &mut dyn Write) -> Result<Exit
         HandoverCommand::Send(a) => send(a, out),
         HandoverCommand::Receive(a) => receive::run(a, out),
         HandoverCommand::Take(a) => receive::take(a, out),
+        HandoverCommand::List(a) => list(a, out),
+        HandoverCommand::Decline(_)
+        | HandoverCommand::Ask(_)
+        | HandoverCommand::Answer(_)
+        | HandoverCommand::Outcome(_) => follow(command, out),
+    }
+}
+
+/// What one of both sides does after the offer.
+fn follow(command: &HandoverCommand, out: &mut dyn Write) -> Result<Exit> {
+    match command {
         HandoverCommand::Decline(a) => {
             let body = |by: &str| api::Decline {
                 by: by.to_owned(),
@@ -91,6 +102,13 @@ pub(crate) fn run(command: &HandoverCommand, out: &mut dyn Write) -> Result<Exit
                 out,
             )
         }
+        _ => bring(command, out),
+    }
+}
+
+/// What brings it further: an answer, an outcome.
+fn bring(command: &HandoverCommand, out: &mut dyn Write) -> Result<Exit> {
+    match command {
         HandoverCommand::Answer(a) => {
             let body = |by: &str| api::Answer {
                 by: by.to_owned(),
@@ -131,7 +149,7 @@ pub(crate) fn run(command: &HandoverCommand, out: &mut dyn Write) -> Result<Exit
                 out,
             )
         }
-        HandoverCommand::List(a) => list(a, out),
+        _ => bail!("this command has a way of its own"),
     }
 }
 
@@ -208,9 +226,7 @@ fn offer(arguments: &OfferArgs, out: &mut dyn Write) -> Result<Exit> {
     }
     drop(numbers);
     if let Some(dir) = &arguments.out {
-        std::fs::create_dir_all(dir)?;
-        write_new(&dir.join(format!("{id}.zip")), &package.bytes)?;
-        write_new(&dir.join(format!("{id}.offer.json")), &json_file(&act)?)?;
+        hand_out(dir, &id, &act, &package.bytes)?;
     }
     let sent = door.as_mut().map(|door| door.offer(&act, package.bytes));
     if let Some(Err(e)) = sent {
@@ -225,6 +241,13 @@ fn offer(arguments: &OfferArgs, out: &mut dyn Write) -> Result<Exit> {
         writeln!(out, "{id} offered to {}", harmless(&arguments.to))?;
     }
     Ok(Exit::Success)
+}
+
+/// Package and offer, to be carried.
+fn hand_out(dir: &Path, id: &str, act: &HandoverAct, package: &[u8]) -> Result<()> {
+    std::fs::create_dir_all(dir)?;
+    write_new(&dir.join(format!("{id}.zip")), package)?;
+    write_new(&dir.join(format!("{id}.offer.json")), &json_file(act)?)
 }
 
 /// Under its hash in the state folder, whole or not at all.
