@@ -17,7 +17,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ledger::AddCheckpoint;
 use model::WitnessesStatus;
-use store::{Alarm, Attestations, WitnessSetup, WitnessState};
+use store::{Alarm, Attestations, StoreError, WitnessSetup, WitnessState};
 use ureq::Agent;
 
 use crate::{OpenLogError, Setup, clock, error::full, http, stamping::Stamper};
@@ -222,68 +222,73 @@ impl Asker {
             let (size, checkpoint) = book.newest()?;
             if old > size {
                 let text = format!("it cosigned {old} entries, this ledger has {size}");
-                self.refused(book, &text, Some(old), Alarm::OtherHistory)?;
-                return Ok(Outcome::OtherHistory(text));
+                return self.other_history(book, text, Some(old));
             }
             let request = AddCheckpoint {
                 old,
                 proof: book.consistency(old, size)?,
-                checkpoint: checkpoint.clone(),
+                checkpoint,
             };
-            let url = http::below(&self.witness.url, "add-checkpoint");
-            let body = request.encode();
-            let kind = "text/plain; charset=utf-8";
-            let answer = http::post(&self.agent, &url, kind, body.as_bytes(), ANSWER_BYTES_MAX);
-            let answer = match answer {
+            let answer = match self.send(&request) {
                 Ok(answer) => answer,
-                Err(e) => {
-                    let text = e.to_string();
-                    self.refused(book, &text, None, Alarm::None)?;
-                    return Ok(Outcome::Trouble(text));
-                }
+                Err(e) => return self.trouble(book, e.to_string()),
             };
             let text = String::from_utf8_lossy(&answer.body);
             match (answer.status, text.trim_end().parse::<u64>()) {
-                (200, _) => {
-                    let vkey = &self.witness.vkey;
-                    return match book.cosigned(&checkpoint, vkey, &text, clock::now()) {
-                        Ok(_) => Ok(Outcome::Cosigned),
-                        Err(e) => {
-                            let text = format!("its answer is not accepted: {e}");
-                            self.refused(book, &text, None, Alarm::None)?;
-                            Ok(Outcome::Trouble(text))
-                        }
-                    };
-                }
+                (200, _) => return self.cosigned(book, &request.checkpoint, &text),
                 // The size it cosigned last is another than we thought.
                 (409, Ok(told)) if told != old => old = told,
                 (status @ (409 | 422), _) => {
                     let text =
                         format!("it cosigned another history of {old} entries (HTTP {status})");
-                    self.refused(book, &text, None, Alarm::OtherHistory)?;
-                    return Ok(Outcome::OtherHistory(text));
+                    return self.other_history(book, text, None);
                 }
                 (status, _) => {
                     let text = format!("HTTP {status}: {}", text.trim_end());
-                    self.refused(book, &text, None, Alarm::None)?;
-                    return Ok(Outcome::Trouble(text));
+                    return self.trouble(book, text);
                 }
             }
         }
-        let text = "its size changes with every question".to_owned();
-        self.refused(book, &text, None, Alarm::None)?;
+        self.trouble(book, "its size changes with every question".to_owned())
+    }
+
+    fn send(&self, request: &AddCheckpoint) -> Result<http::Answer, OpenLogError> {
+        let url = http::below(&self.witness.url, "add-checkpoint");
+        let body = request.encode();
+        let kind = "text/plain; charset=utf-8";
+        http::post(&self.agent, &url, kind, body.as_bytes(), ANSWER_BYTES_MAX)
+    }
+
+    fn cosigned(
+        &self,
+        book: &mut Attestations,
+        checkpoint: &str,
+        lines: &str,
+    ) -> Result<Outcome, OpenLogError> {
+        match book.cosigned(checkpoint, &self.witness.vkey, lines, clock::now()) {
+            Ok(_) => Ok(Outcome::Cosigned),
+            Err(e @ StoreError::Attestation { .. }) => {
+                self.trouble(book, format!("its answer is not accepted: {e}"))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn trouble(&self, book: &Attestations, text: String) -> Result<Outcome, OpenLogError> {
+        let vkey = &self.witness.vkey;
+        book.refused(vkey, &text, None, Alarm::None, clock::now())?;
         Ok(Outcome::Trouble(text))
     }
 
-    fn refused(
+    fn other_history(
         &self,
         book: &Attestations,
-        text: &str,
+        text: String,
         size: Option<u64>,
-        alarm: Alarm,
-    ) -> Result<(), OpenLogError> {
-        book.refused(&self.witness.vkey, text, size, alarm, clock::now())?;
-        Ok(())
+    ) -> Result<Outcome, OpenLogError> {
+        let vkey = &self.witness.vkey;
+        book.refused(vkey, &text, size, Alarm::OtherHistory, clock::now())?;
+        Ok(Outcome::OtherHistory(text))
     }
 
     /// Each change once: what is told goes on the ledger, which gives the next checkpoint to ask

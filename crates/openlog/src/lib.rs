@@ -29,7 +29,7 @@ pub use config::{AuthorityConfig, Setup, WitnessConfig, WitnessesConfig};
 pub use error::OpenLogError;
 pub use serve::router;
 pub use stamp::{Imprint, StampError, Token, checked, request};
-pub use stamping::{stamp_now, verify_stamp, verify_token};
+pub use stamping::{Stamped, stamp_now, verify_stamp, verify_token};
 pub use witness::{
     KnownLog, Witness, WitnessOptions, logs_in as witness_logs, serve as serve_witness,
     vkey_in as witness_vkey,

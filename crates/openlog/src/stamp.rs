@@ -8,7 +8,7 @@
 use cms::{
     cert::{CertificateChoices, x509::Certificate, x509::spki::AlgorithmIdentifierOwned},
     content_info::ContentInfo,
-    signed_data::{SignedData, SignerIdentifier, SignerInfo},
+    signed_data::{SignedAttributes, SignedData, SignerIdentifier, SignerInfo},
 };
 use der::{
     Any, Decode as _, Encode as _, Sequence, Tag, Tagged as _,
@@ -278,9 +278,6 @@ fn signature(
     at: Timestamp,
     roots: &[TrustAnchor<'_>],
 ) -> Result<(), StampError> {
-    let bad = |why: &str| StampError::Signature {
-        why: why.to_owned(),
-    };
     let signers = signed.signer_infos.0.as_slice();
     let [signer] = signers else {
         return Err(StampError::Signers {
@@ -290,37 +287,16 @@ fn signature(
     let attributes = signer
         .signed_attrs
         .as_ref()
-        .ok_or_else(|| bad("nothing says what was signed"))?;
-    let attribute = |oid| {
-        let mut of_type = attributes.iter().filter(|a| a.oid == oid);
-        match (of_type.next(), of_type.next()) {
-            (Some(one), None) => match one.values.as_slice() {
-                [value] => Some(value),
-                _ => None,
-            },
-            _ => None,
-        }
-    };
-    let kind = attribute(CONTENT_TYPE).and_then(|v| v.decode_as::<ObjectIdentifier>().ok());
-    if kind != Some(TST_INFO) {
-        return Err(bad("it is over another kind of content"));
-    }
-    let digest = digest_of(&signer.digest_alg.oid)
-        .ok_or_else(|| bad("its digest is not SHA-256, SHA-384 or SHA-512"))?;
-    let said = attribute(MESSAGE_DIGEST).and_then(|v| v.decode_as::<OctetString>().ok());
-    let is = digest::digest(digest, content);
-    if said.is_none_or(|said| said.as_bytes() != is.as_ref()) {
-        return Err(bad("it is over another stamp"));
-    }
+        .ok_or_else(|| bad_signature("nothing says what was signed"))?;
+    says_so(attributes, signer, content)?;
     let certificates = certificates(signed)?;
-    let (own, own_der) = certificates
+    let (_, own_der) = certificates
         .iter()
         .find(|(certificate, _)| is_signer(certificate, signer))
         .ok_or(StampError::NoCertificate)?;
-    named(&attribute, own_der)?;
+    named(attributes, own_der)?;
     // RFC 5652 section 5.4: signed is the SET, not the implicitly tagged field.
     let message = attributes.to_der().map_err(unreadable("the signer"))?;
-    let _ = own;
     let der = CertificateDer::from(own_der.as_slice());
     let end =
         EndEntityCert::try_from(&der).map_err(|e| StampError::Chain { why: e.to_string() })?;
@@ -329,7 +305,7 @@ fn signature(
             .is_ok()
     });
     if !holds {
-        return Err(bad("not by this certificate"));
+        return Err(bad_signature("not by this certificate"));
     }
     if roots.is_empty() {
         return Ok(());
@@ -339,12 +315,62 @@ fn signature(
         .filter(|(_, der)| der != own_der)
         .map(|(_, der)| CertificateDer::from(der.as_slice()))
         .collect();
+    chain(&end, &others, at, roots)
+}
+
+/// The signed attributes are about this content.
+fn says_so(
+    attributes: &SignedAttributes,
+    signer: &SignerInfo,
+    content: &[u8],
+) -> Result<(), StampError> {
+    let kind = attribute(attributes, CONTENT_TYPE);
+    if kind.and_then(|v| v.decode_as::<ObjectIdentifier>().ok()) != Some(TST_INFO) {
+        return Err(bad_signature("it is over another kind of content"));
+    }
+    let digest = digest_of(&signer.digest_alg.oid)
+        .ok_or_else(|| bad_signature("its digest is not SHA-256, SHA-384 or SHA-512"))?;
+    let said = attribute(attributes, MESSAGE_DIGEST);
+    let said = said.and_then(|v| v.decode_as::<OctetString>().ok());
+    let is = digest::digest(digest, content);
+    if said.is_none_or(|said| said.as_bytes() != is.as_ref()) {
+        return Err(bad_signature("it is over another stamp"));
+    }
+    Ok(())
+}
+
+/// RFC 5652 section 11: each of those that matter here is there once, with one value.
+fn attribute(attributes: &SignedAttributes, oid: ObjectIdentifier) -> Option<&Any> {
+    let mut of_type = attributes.iter().filter(|a| a.oid == oid);
+    match (of_type.next(), of_type.next()) {
+        (Some(one), None) => match one.values.as_slice() {
+            [value] => Some(value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn bad_signature(why: &str) -> StampError {
+    StampError::Signature {
+        why: why.to_owned(),
+    }
+}
+
+/// That the certificate led to a root when it stamped, and may stamp.
+fn chain(
+    end: &EndEntityCert<'_>,
+    others: &[CertificateDer<'_>],
+    at: Timestamp,
+    roots: &[TrustAnchor<'_>],
+) -> Result<(), StampError> {
     let seconds = u64::try_from(at.seconds()).unwrap_or(0);
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     let usage = KeyUsage::required(TIME_STAMPING);
-    end.verify_for_usage(ALGORITHMS, roots, &others, time, usage, None, None)
-        .map_err(|e| StampError::Chain { why: e.to_string() })?;
-    Ok(())
+    match end.verify_for_usage(ALGORITHMS, roots, others, time, usage, None, None) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(StampError::Chain { why: e.to_string() }),
+    }
 }
 
 const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
@@ -360,36 +386,28 @@ const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 
 /// The signed attributes must name the certificate, so that no other one of the same key can take
 /// its place.
-fn named<'a>(
-    attribute: &dyn Fn(ObjectIdentifier) -> Option<&'a Any>,
-    certificate: &[u8],
-) -> Result<(), StampError> {
-    let bad = |why: &str| StampError::Signature {
-        why: why.to_owned(),
-    };
-    let (value, default) = match attribute(SIGNING_CERTIFICATE_V2) {
+fn named(attributes: &SignedAttributes, certificate: &[u8]) -> Result<(), StampError> {
+    let nothing = || bad_signature("it does not name its certificate");
+    let (value, default) = match attribute(attributes, SIGNING_CERTIFICATE_V2) {
         Some(value) => (value, &digest::SHA256),
-        None => match attribute(SIGNING_CERTIFICATE) {
+        None => match attribute(attributes, SIGNING_CERTIFICATE) {
             Some(value) => (value, &digest::SHA1_FOR_LEGACY_USE_ONLY),
-            None => return Err(bad("it does not name its certificate")),
+            None => return Err(nothing()),
         },
     };
     let named: SigningCertificate = value
         .decode_as()
         .map_err(unreadable("the name of the certificate"))?;
-    let first = named
-        .certs
-        .first()
-        .ok_or_else(|| bad("it does not name its certificate"))?;
+    let first = named.certs.first().ok_or_else(nothing)?;
     let algorithm = match &first.hash_algorithm {
         None => default,
         Some(algorithm) => digest_of(&algorithm.oid)
-            .ok_or_else(|| bad("it names its certificate by an unknown digest"))?,
+            .ok_or_else(|| bad_signature("it names its certificate by an unknown digest"))?,
     };
     if digest::digest(algorithm, certificate).as_ref() == first.cert_hash.as_bytes() {
         Ok(())
     } else {
-        Err(bad("it names another certificate"))
+        Err(bad_signature("it names another certificate"))
     }
 }
 

@@ -86,11 +86,11 @@ impl Stamper {
     }
 }
 
+/// An authority's name, and what came of asking it.
+pub type Stamped = (String, Result<Token, OpenLogError>);
+
 /// Asks every authority of the configuration for a stamp of the published checkpoint.
-pub fn stamp_now(
-    state: &std::path::Path,
-    setup: &Setup,
-) -> Result<Vec<(String, Result<Token, OpenLogError>)>, OpenLogError> {
+pub fn stamp_now(state: &std::path::Path, setup: &Setup) -> Result<Vec<Stamped>, OpenLogError> {
     let book = Attestations::open(state)?;
     let all = setup.authorities.iter();
     Ok(all

@@ -30,7 +30,8 @@ pub(crate) enum LedgerCommand {
     RotateKey(RotateArgs),
     /// Have the checkpoint stamped now by every authority of the configuration (RFC 3161).
     Stamp {
-        /// Configuration whose [ledger] table names the authorities [default: /etc/posse/posse.toml].
+        /// Configuration whose [ledger] table names the authorities [default:
+        /// /etc/posse/posse.toml].
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         #[command(flatten)]

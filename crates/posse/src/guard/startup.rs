@@ -214,6 +214,21 @@ fn recorder(store: Store, config: &Config) -> Result<Arc<Recorder>> {
     Ok(Arc::new(recorder))
 }
 
+/// Begins to ask witnesses and time stamping authorities, if there are any.
+fn ask_others(
+    dir: &Path,
+    others: openlog::Setup,
+    recorder: &Arc<Recorder>,
+    feed: &Feed,
+) -> Result<openlog::Asking> {
+    let ears = fleet::Ears {
+        recorder: Arc::clone(recorder),
+        feed: feed.clone(),
+    };
+    openlog::start(dir, others, Arc::new(ears))
+        .context("cannot ask for cosignatures and time stamps")
+}
+
 /// The line to the hub, if this machine has joined one, and the operators' socket.
 fn open_lines(
     around: &fleet::Surroundings<'_>,
