@@ -68,7 +68,7 @@ pub struct Stamp {
 
 impl Store {
     /// The newest checkpoint that has the cosignatures asked for; the newest of all while there
-    /// is none. This is what readers are shown.
+    /// is none, or nobody is asked. This is what readers are shown.
     pub fn cosigned_checkpoint(&self) -> Result<String, StoreError> {
         Ok(published(&self.db, &self.keys)?.1)
     }
@@ -349,21 +349,34 @@ fn thin(db: &Connection, table: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The checkpoint that readers are shown, and its size.
+/// The checkpoint that readers are shown, and its size. Where no witness is asked any more, what
+/// they once cosigned would grow old for ever.
 pub(crate) fn published(db: &Connection, keys: &Keys) -> Result<(u64, String), StoreError> {
-    let text = "SELECT note FROM cosigned ORDER BY size DESC LIMIT 1";
-    let cosigned: Option<String> = db
-        .prepare_cached(text)?
+    let asked: bool = db
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM witness)")?
+        .query_row([], |row| row.get(0))?;
+    if asked && let Some(cosigned) = newest_cosigned(db, keys)? {
+        return Ok(cosigned);
+    }
+    sized(log_row(db)?.checkpoint, keys)
+}
+
+/// The newest checkpoint that had enough cosignatures, and its size.
+pub(crate) fn newest_cosigned(
+    db: &Connection,
+    keys: &Keys,
+) -> Result<Option<(u64, String)>, StoreError> {
+    let note: Option<String> = db
+        .prepare_cached("SELECT note FROM cosigned ORDER BY size DESC LIMIT 1")?
         .query_row([], |row| row.get(0))
         .optional()?;
-    let note = match cosigned {
-        Some(note) => note,
-        None => log_row(db)?.checkpoint,
-    };
-    let size = Checkpoint::open_any(note.as_bytes(), keys.known())
-        .map_err(|e| damaged("the published checkpoint", &e.to_string()))?
-        .size;
-    Ok((size, note))
+    note.map(|note| sized(note, keys)).transpose()
+}
+
+fn sized(note: String, keys: &Keys) -> Result<(u64, String), StoreError> {
+    let opened = Checkpoint::open_any(note.as_bytes(), keys.known())
+        .map_err(|e| damaged("the published checkpoint", &e.to_string()))?;
+    Ok((opened.size, note))
 }
 
 pub(crate) fn policy(db: &Connection) -> Result<Option<String>, StoreError> {

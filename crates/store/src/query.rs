@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params, types::Value};
 use crate::{
     ActiveBan, AlertFilter, Content, Offender, RecordedAlert, RecordedRefusal, Store, StoreError,
     StoredEntry,
-    attest::published,
+    attest::newest_cosigned,
     convert::{self, sql, unsigned},
     projection::author,
     store::{damaged, log_row},
@@ -233,13 +233,16 @@ impl Store {
     pub fn proof(&self, index: u64) -> Result<ProofFile, StoreError> {
         // One snapshot, so that tree and checkpoint belong together.
         let tx = self.db.unchecked_transaction()?;
-        let (mut size, mut checkpoint) = published(&tx, &self.keys)?;
-        if index >= size {
-            checkpoint = log_row(&tx)?.checkpoint;
-            size = Checkpoint::open_any(checkpoint.as_bytes(), self.keys.known())
-                .map_err(|e| damaged("the checkpoint", &e.to_string()))?
-                .size;
-        }
+        let cosigned = newest_cosigned(&tx, &self.keys)?;
+        let (size, checkpoint) = match cosigned.filter(|(size, _)| index < *size) {
+            Some(cosigned) => cosigned,
+            None => {
+                let newest = log_row(&tx)?.checkpoint;
+                let opened = Checkpoint::open_any(newest.as_bytes(), self.keys.known())
+                    .map_err(|e| damaged("the checkpoint", &e.to_string()))?;
+                (opened.size, newest)
+            }
+        };
         if index >= size {
             return Err(StoreError::NoSuchEntry { index, size });
         }

@@ -83,6 +83,14 @@ fn a_checkpoint_is_published_when_the_policy_is_met_and_proofs_carry_it() {
     attestations.configure(&[setup(2)], None).unwrap();
     let states = store.witnesses().unwrap();
     assert_eq!((states.len(), states[0].size), (1, 300));
+    assert_eq!(store.cosigned_checkpoint().unwrap(), shown);
+    // Where nobody is asked any more, readers are not held back; proofs still carry the best.
+    attestations.configure(&[], None).unwrap();
+    assert_eq!(
+        store.cosigned_checkpoint().unwrap(),
+        store.checkpoint().unwrap()
+    );
+    assert_eq!(store.proof(7).unwrap().checkpoint, shown);
 }
 
 #[test]
