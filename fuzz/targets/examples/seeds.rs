@@ -438,6 +438,8 @@ fn handovers() -> Vec<String> {
         offer.clone(),
         format!("{offer}\n{receipt}"),
         format!("{offer}\n{receipt}\n{ask}"),
+        // Nothing is received that was not offered.
+        receipt,
     ]
 }
 
@@ -445,4 +447,5 @@ const CUTS: &[&str] = &[
     "Example Mill|it@mill.example\nExample Mill was struck by 203.0.113.9 port 5, tell IT@mill.example",
     "school\n198.51.100.1:22 [2001:db8::1]:443 ::ffff:192.0.2.1 SCHOOL preschool 1.2.3.4.5.6.7.8",
     "\u{c4}rzte|Stra\u{df}e\n\u{e4}rzte stra\u{df}e abcd::1.2.3.4.5 ::1.2.3.4:5 host-192-0-2-1",
+    "\nwithout a word to hold back: 10.0.0.1.203.0.113.9, fe80::1%eth0, 2026-11-22T08:00:00Z",
 ];
