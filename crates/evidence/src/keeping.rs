@@ -270,7 +270,7 @@ impl Vault {
             if purged && (key.exists() || sealed.exists()) {
                 self.shred(&number, &content)?;
                 note(&mut tidied.destroyed, number);
-            } else if !purged && !(key.exists() && sealed.exists()) {
+            } else if !(purged || key.exists() && sealed.exists()) {
                 note(&mut tidied.missing, number);
             }
         }

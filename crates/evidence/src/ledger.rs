@@ -49,11 +49,7 @@ impl Numbers {
     }
 
     /// The first free number after `taken`, of the form `CASE-2026-0001`: numbers of a year count
-    /// up from one.
-    #[expect(
-        clippy::unused_self,
-        reason = "only who holds the lock may take a number"
-    )]
+    /// up from one. Only who holds the lock may take one.
     pub fn next<'a>(
         &self,
         prefix: &str,

@@ -60,7 +60,7 @@ pub(super) fn start(
         group: config.cases.group,
         authority: config.cases.authority().to_owned(),
         enough: config.cases.alerts.get(),
-        seen: None,
+        seen: 0,
         waiting: BTreeMap::new(),
         warned: BTreeSet::new(),
         begun: (clock::now(), clock::steady()),
@@ -110,8 +110,8 @@ struct Keeper {
     group: Option<GroupBy>,
     authority: String,
     enough: usize,
-    /// Alerts up to this ledger index were looked at.
-    seen: Option<u64>,
+    /// Alerts before this ledger index were looked at; after a start, those of [`QUIET`] are again.
+    seen: u64,
     waiting: BTreeMap<String, Waiting>,
     /// Holds whose end was told of, with how long before.
     warned: BTreeSet<(String, String, Duration)>,
@@ -212,18 +212,17 @@ impl Keeper {
             return Ok(());
         };
         let (store, now) = (self.ledger.read()?, clock::now());
-        let mut groups = groups(&store)?;
-        let seen = match self.seen {
-            Some(seen) => seen,
-            None => self.begin(&store, &groups)?,
-        };
+        let (mut groups, taken) = groups(&store)?;
         let filter = AlertFilter {
             since: Some(now.minus(QUIET)),
             limit: ALERTS_AT_ONCE,
             ..AlertFilter::default()
         };
         let mut fresh = store.alerts(&filter)?;
-        fresh.retain(|recorded| recorded.index >= seen && !recorded.alert.simulated);
+        fresh.retain(|recorded| {
+            let alert = &recorded.alert;
+            recorded.index >= self.seen && !alert.simulated && !taken.contains(&alert.id)
+        });
         fresh.reverse();
         let Some(last) = fresh.last().map(|recorded| recorded.index) else {
             return Ok(());
@@ -234,29 +233,9 @@ impl Keeper {
             }
             self.put(group, &recorded.alert, &mut groups, now)?;
         }
-        self.seen = Some(last + 1);
+        self.seen = last + 1;
         self.forget(now);
         Ok(())
-    }
-
-    /// Where an earlier guard left off; a ledger without such cases begins now.
-    fn begin(&mut self, store: &Store, groups: &[Group]) -> Result<u64, EvidenceError> {
-        let since = groups.iter().map(|group| group.last).max();
-        let Some(since) = since else {
-            // What is on the ledger already counts: the guard may just have started to look.
-            return Ok(0);
-        };
-        let filter = AlertFilter {
-            since: Some(since),
-            limit: ALERTS_AT_ONCE,
-            ..AlertFilter::default()
-        };
-        let alerts = store.alerts(&filter)?;
-        Ok(alerts
-            .iter()
-            .map(|recorded| recorded.index)
-            .min()
-            .unwrap_or(0))
     }
 
     fn put(
@@ -363,11 +342,16 @@ fn notice(at: Timestamp, code: &str, text: String) -> Entry {
     })
 }
 
-/// The open cases that a rule opened.
-fn groups(store: &Store) -> Result<Vec<Group>, EvidenceError> {
-    let mut groups = Vec::new();
+/// The open cases that a rule opened, and the alerts that people took out of such cases.
+fn groups(store: &Store) -> Result<(Vec<Group>, BTreeSet<AlertId>), EvidenceError> {
+    let (mut groups, mut taken) = (Vec::new(), BTreeSet::new());
     for number in store.cases()? {
         let case = evidence::read_case(store, &number, Timestamp::MAX)?;
+        for step in &case.steps {
+            if let CaseStep::AlertsTaken { alerts, .. } = &step.act.step {
+                taken.extend(alerts.iter().copied());
+            }
+        }
         let Some(name) = case.grouped_by.clone().filter(|_| case.closed.is_none()) else {
             continue;
         };
@@ -383,7 +367,7 @@ fn groups(store: &Store) -> Result<Vec<Group>, EvidenceError> {
             last,
         });
     }
-    Ok(groups)
+    Ok((groups, taken))
 }
 
 /// Builds for tests can be told not to wait for days.
