@@ -266,6 +266,9 @@ fn lines(pack: &mut OpenPack, seen: &Verified, alert: &Alert) -> Result<Vec<Line
     Ok(kept.collect())
 }
 
+/// The alerts of the lines as lines of a kind, counted by a clock.
+type Again<'a> = &'a mut dyn FnMut(&str, fn(&Line) -> Clock) -> Vec<Alert>;
+
 /// The clocks by which the alert may have been raised: live, as read later, of a recording.
 const CLOCKS: [fn(&Line) -> Clock; 3] = [
     |line| Clock::Live {
@@ -275,12 +278,7 @@ const CLOCKS: [fn(&Line) -> Clock; 3] = [
     |_| Clock::Recording,
 ];
 
-fn compare(
-    alert: &Alert,
-    lines: &[Line],
-    kinds: &[String],
-    again: &mut dyn FnMut(&str, fn(&Line) -> Clock) -> Vec<Alert>,
-) -> How {
+fn compare(alert: &Alert, lines: &[Line], kinds: &[String], again: Again<'_>) -> How {
     let mut nearest: Option<Vec<&'static str>> = None;
     for kind in kinds {
         for clock in CLOCKS {

@@ -186,6 +186,8 @@ const DAMAGES: [Damage; 14] = [
     },
 ];
 
+type Digest = fn(&[u8]) -> Vec<u8>;
+
 /// Makes the bag's lists fit what is there, as anyone can.
 fn make_fit(pack: &Path) {
     let all = outside::files(pack, &[]);
@@ -205,7 +207,7 @@ fn make_fit(pack: &Path) {
         })
         .collect();
     fs::write(pack.join("bag-info.txt"), info).unwrap();
-    let list = |paths: &[PathBuf], digest: fn(&[u8]) -> Vec<u8>| {
+    let list = |paths: &[PathBuf], digest: Digest| {
         paths.iter().fold(String::new(), |mut text, path| {
             for byte in digest(&fs::read(path).unwrap()) {
                 write!(text, "{byte:02x}").unwrap();
@@ -214,7 +216,7 @@ fn make_fit(pack: &Path) {
             text
         })
     };
-    let kinds: [(&str, fn(&[u8]) -> Vec<u8>); 2] = [
+    let kinds: [(&str, Digest); 2] = [
         ("sha256", |b| Sha256::digest(b).to_vec()),
         ("sha512", |b| Sha512::digest(b).to_vec()),
     ];
