@@ -193,21 +193,6 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     Ok(guard)
 }
 
-/// Witnesses and stamp authorities, on a thread of their own.
-fn ask_others(
-    dir: &Path,
-    others: openlog::Setup,
-    recorder: &Arc<Recorder>,
-    feed: &Feed,
-) -> Result<openlog::Asking> {
-    let ears = fleet::Ears {
-        recorder: Arc::clone(recorder),
-        feed: feed.clone(),
-    };
-    openlog::start(dir, others, Arc::new(ears))
-        .context("cannot ask for cosignatures and time stamps")
-}
-
 fn recorder(store: Store, config: &Config) -> Result<Arc<Recorder>> {
     let report = Box::new(report_recorder);
     let recorder = Recorder::start_keeping(store, config.ledger.keep.0, report)?;
