@@ -245,16 +245,7 @@ impl Machine<'_> {
                 self.look(end);
                 text.begins(rest).then_some((next, end))
             }
-            Step::One(set) => {
-                let byte = *rest.first()?;
-                if !self.walk.set(*set)?.has(byte) {
-                    return None;
-                }
-                let more = rest.get(1..)?.iter().take_while(|b| is_inner(**b));
-                let end = at + 1 + more.count();
-                self.look(end + usize::from(!byte.is_ascii()));
-                Some((next, end))
-            }
+            Step::One(set) => Some((next, self.one(*set, rest, at)?)),
             Step::Run {
                 set,
                 min,
@@ -296,15 +287,7 @@ impl Machine<'_> {
             },
             Step::Jump(to) => Some((*to, at)),
             Step::Save(slot) => {
-                if at >= self.mark_from {
-                    self.mark(step, at);
-                }
-                let place = self.slots.get(*slot as usize).copied().flatten();
-                // With nothing to come back to, nobody will ask what was there before.
-                if !self.memory.stack.is_empty() {
-                    self.push(Back::Slot(*slot, place));
-                }
-                self.save(*slot, at);
+                self.note(step, *slot, at);
                 Some((next, at))
             }
             Step::Start => (at == 0).then_some((next, at)),
@@ -316,6 +299,33 @@ impl Machine<'_> {
             }
             Step::Match => None,
         }
+    }
+
+    /// Behind one character of a set.
+    #[inline(always)]
+    fn one(&mut self, set: SetId, rest: &[u8], at: usize) -> Option<usize> {
+        let byte = *rest.first()?;
+        if !self.walk.set(set)?.has(byte) {
+            return None;
+        }
+        let more = rest.get(1..)?.iter().take_while(|b| is_inner(**b));
+        let end = at + 1 + more.count();
+        self.look(end + usize::from(!byte.is_ascii()));
+        Some(end)
+    }
+
+    /// A capture begins or ends at `at`.
+    #[inline(always)]
+    fn note(&mut self, step: u32, slot: u32, at: usize) {
+        if at >= self.mark_from {
+            self.mark(step, at);
+        }
+        let place = self.slots.get(slot as usize).copied().flatten();
+        // With nothing to come back to, nobody will ask what was there before.
+        if !self.memory.stack.is_empty() {
+            self.push(Back::Slot(slot, place));
+        }
+        self.save(slot, at);
     }
 
     /// A run that ends at `at` or before: the last place where the rest can begin.

@@ -131,8 +131,8 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let restored = shield.len() as u64;
     let known = known_alerts(&ground.store)?;
     let recorder = recorder(ground.store, config)?;
-    let engine = Engine::new(ground.rules.rules, budget.engine);
-    let mut engine = equipped(engine, &config.geoip);
+    let mut engine = Engine::new(ground.rules.rules, budget.engine);
+    equip(&mut engine, &config.geoip);
     let (journal, positions, replayed) = recollect(&mut engine, dir, set_back)?;
     let pulse = Pulse::begin(config, &ground.specs, dir, arguments.observe, set_back)?;
     let (bell, button) = signals::Bell::hang()?;
@@ -154,7 +154,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let printer = printer(&feed, arguments)?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
     evidence::start(config, dir, &recorder, &feed)?;
-    let mut guard = Guard {
+    let guard = Guard {
         sensors,
         engine,
         policy,
@@ -186,9 +186,19 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
         catching_up: true,
         known,
     };
+    begin(guard, (refused, replayed, restored), &config.console, dir)
+}
+
+/// The last steps before the first line.
+fn begin(
+    mut guard: Guard,
+    (refused, replayed, restored): (Option<EnforceError>, Vec<Alert>, u64),
+    console: &ConsoleConfig,
+    dir: &Path,
+) -> Result<Guard> {
     guard.take_up(refused, replayed, restored);
-    guard.open_console(&config.console, dir);
-    // The last step: this thread now reads attackers' text, and nothing that it needs is missing.
+    guard.open_console(console, dir);
+    // This thread now reads attackers' text, and nothing that it needs is missing.
     guard.sandbox.tighten_guard()?;
     Ok(guard)
 }
@@ -247,7 +257,7 @@ pub(super) fn budget(config: &Config, base: u64) -> Result<Budget> {
 }
 
 /// Facts about addresses; a guard without them guards as well.
-fn equipped(mut engine: Engine, config: &GeoIpConfig) -> Engine {
+fn equip(engine: &mut Engine, config: &GeoIpConfig) {
     let (geoip, faults) = GeoIp::open(config);
     for fault in faults {
         eprintln!("posse: going on without this GeoIP database: {fault:#}");
@@ -255,7 +265,6 @@ fn equipped(mut engine: Engine, config: &GeoIpConfig) -> Engine {
     if let Some(facts) = geoip.facts() {
         engine.set_facts(facts);
     }
-    engine
 }
 
 const fn style(arguments: &RunArgs) -> Style {
