@@ -26,7 +26,9 @@ use crate::{
     record::{Numbers, reading, record},
     service, state,
 };
-use args::{AddAlertsArgs, AlertsOfCaseArgs, OpenArgs, OutcomeArgs, hundredths};
+use args::{
+    AddAlertsArgs, AlertsOfCaseArgs, LossArgs, OpenArgs, OutcomeArgs, PartyArgs, hundredths,
+};
 
 /// Alerts among which a shortened id is looked for.
 const ALERTS_SEARCHED: usize = 100_000;
@@ -61,20 +63,7 @@ pub(crate) fn run(command: &CaseCommand, out: &mut dyn Write) -> Result<Exit> {
 fn simple(command: &CaseCommand) -> Result<(&Acting, &str, CaseStep)> {
     let now = clock::now();
     Ok(match command {
-        CaseCommand::Party(a) => {
-            check_country(&a.country)?;
-            let party = Party {
-                id: a.id.clone(),
-                role: a.role,
-                name: a.name.clone(),
-                country: a.country.to_ascii_uppercase(),
-                addresses: a.address.clone(),
-                networks: a.network.clone(),
-                contacts: a.contact.clone(),
-                note: a.note.clone(),
-            };
-            (&a.acting, &a.case, CaseStep::PartyAdded(party))
-        }
+        CaseCommand::Party(a) => (&a.acting, &a.case, CaseStep::PartyAdded(party(a)?)),
         CaseCommand::Task(a) => {
             let task = Task {
                 id: a.id.clone(),
@@ -92,21 +81,7 @@ fn simple(command: &CaseCommand) -> Result<(&Acting, &str, CaseStep)> {
             };
             (&a.acting, &a.case, step)
         }
-        CaseCommand::Loss(a) => {
-            if a.low > a.high {
-                bail!("--low is more than --high");
-            }
-            let loss = LossFigure {
-                party: a.party.clone(),
-                what: a.what.clone(),
-                low: a.low,
-                high: a.high,
-                unit: a.unit.clone(),
-                source: a.source.clone(),
-                method: a.method.clone(),
-            };
-            (&a.acting, &a.case, CaseStep::LossAdded(loss))
-        }
+        CaseCommand::Loss(a) => (&a.acting, &a.case, CaseStep::LossAdded(loss(a)?)),
         CaseCommand::Measure(a) => {
             let step = CaseStep::MeasureTaken {
                 when: a.when.unwrap_or(now),
@@ -148,6 +123,35 @@ fn simple(command: &CaseCommand) -> Result<(&Acting, &str, CaseStep)> {
             (&a.acting, &a.case, CaseStep::Reopened { reason })
         }
         _ => bail!("this command has a way of its own"),
+    })
+}
+
+fn party(a: &PartyArgs) -> Result<Party> {
+    check_country(&a.country)?;
+    Ok(Party {
+        id: a.id.clone(),
+        role: a.role,
+        name: a.name.clone(),
+        country: a.country.to_ascii_uppercase(),
+        addresses: a.address.clone(),
+        networks: a.network.clone(),
+        contacts: a.contact.clone(),
+        note: a.note.clone(),
+    })
+}
+
+fn loss(a: &LossArgs) -> Result<LossFigure> {
+    if a.low > a.high {
+        bail!("--low is more than --high");
+    }
+    Ok(LossFigure {
+        party: a.party.clone(),
+        what: a.what.clone(),
+        low: a.low,
+        high: a.high,
+        unit: a.unit.clone(),
+        source: a.source.clone(),
+        method: a.method.clone(),
     })
 }
 

@@ -113,26 +113,8 @@ fn whole(dossier: &Dossier) -> Value {
     value
 }
 
-fn human(dossier: &Dossier, out: &mut dyn Write) -> Result<()> {
-    let case = &dossier.case;
-    writeln!(out, "{}  {}", case.id, harmless(&case.title))?;
-    writeln!(out, "  authority  {}", harmless(&case.authority))?;
-    writeln!(out, "  purpose    {}", harmless(&case.purpose))?;
-    writeln!(
-        out,
-        "  opened     {} by {}",
-        case.opened,
-        harmless(&case.opened_by)
-    )?;
-    if let Some(closed) = &case.closed {
-        writeln!(
-            out,
-            "  closed     {}: {}",
-            closed.at,
-            harmless(&closed.reason)
-        )?;
-    }
-    writeln!(out, "  marked     TLP:{} PAP:{:?}", case.tlp, case.pap)?;
+/// Alerts, bans and exhibits.
+fn found(dossier: &Dossier, out: &mut dyn Write) -> Result<()> {
     for alert in &dossier.alerts {
         let message = harmless(&alert.what.message);
         writeln!(
@@ -161,6 +143,30 @@ fn human(dossier: &Dossier, out: &mut dyn Write) -> Result<()> {
             harmless(&what.title)
         )?;
     }
+    Ok(())
+}
+
+fn human(dossier: &Dossier, out: &mut dyn Write) -> Result<()> {
+    let case = &dossier.case;
+    writeln!(out, "{}  {}", case.id, harmless(&case.title))?;
+    writeln!(out, "  authority  {}", harmless(&case.authority))?;
+    writeln!(out, "  purpose    {}", harmless(&case.purpose))?;
+    writeln!(
+        out,
+        "  opened     {} by {}",
+        case.opened,
+        harmless(&case.opened_by)
+    )?;
+    if let Some(closed) = &case.closed {
+        writeln!(
+            out,
+            "  closed     {}: {}",
+            closed.at,
+            harmless(&closed.reason)
+        )?;
+    }
+    writeln!(out, "  marked     TLP:{} PAP:{:?}", case.tlp, case.pap)?;
+    found(dossier, out)?;
     for party in case.parties.values() {
         let (name, country) = (harmless(&party.name), harmless(&party.country));
         writeln!(

@@ -256,8 +256,8 @@ pub(super) fn key(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
          \n\
          Each exhibit is sealed with a key of its own, and all of these by the vault key. Whoever\n\
          has the vault key and the state folder can read every exhibit; without it nobody can.\n\
-         So keep a copy in escrow: on paper or a medium in a safe that two people open, apart from\n\
-         the copies of the state folder. Print it for that with: sudo cat {file}\n\
+         So keep a copy in escrow: on paper or a medium in a safe that two people open, apart\n\
+         from the copies of the state folder. Print it for that with: sudo cat {file}\n\
          To put it back after a loss: write the same line to that file, mode 600, owned by the\n\
          owner of the folder. Exhibits that were destroyed stay so: their own keys are gone."
     )?;
