@@ -97,7 +97,7 @@ impl Database {
     /// The autonomous system that announces the address.
     pub(crate) fn system(&self, addr: IpAddr) -> Option<u32> {
         let number = self.network(addr)?.number;
-        u32::try_from(number).ok().filter(|number| *number != 0)
+        Some(number).filter(|number| *number != 0)
     }
 
     fn network(&self, addr: IpAddr) -> Option<Network> {

@@ -337,7 +337,7 @@ fn a_hubs_ledger_is_accepted_by_outsiders_with_two_witnesses_and_two_keys() {
     let [one, another] = witnesses;
     drop(another);
     let _one = one.restart();
-    let _another = Witness::start(&two.states[1], two.ports[1], &[new.clone()]);
+    let _another = Witness::start(&two.states[1], two.ports[1], std::slice::from_ref(&new));
     let mut hub = Hub::start(&state, Some(&config));
     hub.wait_cosigned();
     for key in [&vkey, &new] {

@@ -22,7 +22,7 @@ fn at(n: u64) -> Timestamp {
 }
 
 fn entry(n: u64) -> Entry {
-    if n % 3 == 0 {
+    if n.is_multiple_of(3) {
         return Entry::Decision(Decision {
             measure: Measure::Ban,
             prefix: Prefix::host(std::net::Ipv4Addr::new(203, 0, 113, (n % 250) as u8).into()),
