@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use model::{ChannelStatus, KeptOut, SourceStatus, Status};
+use model::{ChannelStatus, KeptOut, SourceStatus, Status, WitnessesStatus};
 
 use crate::support::{Site, now};
 
@@ -99,6 +99,7 @@ fn the_documentation_names_them_all() {
         dropped: Some(KeptOut::default()),
         sources: vec![SourceStatus::default()],
         channels: vec![ChannelStatus::default()],
+        witnesses: Some(WitnessesStatus::default()),
         ..Status::default()
     });
     let body = site.get("/metrics").body;
