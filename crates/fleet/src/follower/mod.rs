@@ -245,6 +245,9 @@ pub struct Follower {
     differed: u32,
     snapshot_from: Moment,
     bad_frames: u32,
+    /// The serial up to which roster entries have led on to a generation. It lags behind the
+    /// roster, which a hello brings whole, and is not known after a snapshot.
+    roster_led: u64,
 }
 
 /// A snapshot is on its way.
@@ -276,6 +279,7 @@ impl Follower {
             differed: 0,
             snapshot_from: Moment::default(),
             bad_frames: 0,
+            roster_led: 0,
         }
     }
 
@@ -563,6 +567,8 @@ impl Follower {
             self.wants_snapshot |= self.bad_frames >= BAD_FRAMES_MAX;
         })?;
         self.take_roster(roster, each)?;
+        let led = roster.iter().map(|e| e.entry().serial).max();
+        self.roster_led = self.roster_led.max(led.unwrap_or(0));
         self.bad_frames = 0;
         let mut out = Out::new(each);
         for (statement, org, at) in &statements {
@@ -611,10 +617,7 @@ impl Follower {
             bans += statement.ops.len();
             checked.push((statement, org, accepted.at));
         }
-        let newer = roster
-            .iter()
-            .filter(|e| e.entry().serial > self.roster.serial());
-        let items = statements.len() + newer.count();
+        let items = statements.len() + self.roster_steps(roster);
         let leap = frame.to.0.saturating_sub(frame.from.0);
         if leap > items as u64 {
             let (from, to) = (frame.from, frame.to);
@@ -629,6 +632,22 @@ impl Follower {
             .into());
         }
         Ok(checked)
+    }
+
+    /// How many generations a frame's roster entries account for: each counts once, also one that
+    /// a hello brought before.
+    fn roster_steps(&self, roster: &[SignedRosterEntry]) -> usize {
+        let mut last = self.roster_led;
+        let mut steps = 0;
+        for entry in roster {
+            let serial = entry.entry().serial;
+            // A newer one is checked when it is taken.
+            let genuine = || entry.verify(&self.config.roster_key).is_ok();
+            if serial > last && (serial > self.roster.serial() || genuine()) {
+                (last, steps) = (serial, steps + 1);
+            }
+        }
+        steps
     }
 
     fn check_statement(

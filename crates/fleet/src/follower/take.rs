@@ -84,6 +84,7 @@ impl Follower {
             *last = sequence.max(*last);
         }
         self.generation = head.generation;
+        self.roster_led = 0;
         self.accepted = self.accepted.max(head.accepted);
         self.force.sweep(head.swept_to);
         Ok(())

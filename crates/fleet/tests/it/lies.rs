@@ -552,3 +552,35 @@ fn what_a_guard_saved_is_read_back_or_refused_whole() {
         assert!(restore(&saved[..at]).is_err(), "{at}");
     }
 }
+
+#[test]
+fn a_roster_entry_that_a_hello_brought_leads_on_once() {
+    let mut world = at_peace();
+    let serial = world.set.roster().serial() + 1;
+    let entry = enrolled("late", 55, serial);
+    world.set.enroll(entry.clone()).unwrap();
+    world.follower.connected();
+    let hello = world.set.hello(0, world.hub_now());
+    world.take(&body_of(&hello)).unwrap();
+    let with = |world: &World, entry: SignedRosterEntry| Frame {
+        body: Body::Change {
+            roster: vec![entry],
+            statements: Vec::new(),
+        },
+        ..change(world, 1, Vec::new())
+    };
+    let forged = SignedRosterEntry::sign(roster_entry("late", 55, serial), &key(77));
+    let frame = with(&world, forged);
+    let error = refused(&mut world, &frame);
+    assert!(matches!(error, FollowError::Leap { .. }), "{error}");
+    let before = world.follower.generation();
+    let frame = with(&world, entry.clone());
+    world.take(&body_of(&frame)).unwrap();
+    assert_eq!(world.follower.generation().0, before.0 + 1);
+    let frame = with(&world, entry);
+    let error = refused(&mut world, &frame);
+    assert!(
+        matches!(error, FollowError::Leap { .. }),
+        "the same again: {error}"
+    );
+}
