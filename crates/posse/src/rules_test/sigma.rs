@@ -22,13 +22,20 @@ use crate::{cli::RulesTestArgs, content, exit::Exit};
 
 const DEPTH_MAX: usize = 32;
 const MAPPING: &str = "logsource-mapping.yml";
+/// Describes the events beside it.
+const INFO: &str = "info.yml";
 
 pub(crate) fn run(arguments: &RulesTestArgs, out: &mut dyn Write) -> Result<Exit> {
     let (Some(folder), Some(events)) = (&arguments.sigma, &arguments.events) else {
         bail!("--sigma DIR needs --events DIR");
     };
     let mut files = content::files_of(Some(folder))?;
-    files.retain(|file| !Path::new(&file.path).starts_with(events));
+    // Where rules and events share a folder, only what describes the events is no rule.
+    let together = folder.starts_with(events);
+    files.retain(|file| {
+        let path = Path::new(&file.path);
+        !path.starts_with(events) || (together && !path.ends_with(INFO))
+    });
     let mapping = mapping_file(arguments.mapping.as_deref(), folder);
     files.extend(mapping.as_deref().map(read_rule).transpose()?);
     let mut found = Vec::new();
@@ -230,7 +237,7 @@ fn collect(folder: &Path, depth: usize, infos: &mut Vec<PathBuf>) -> Result<()> 
             if depth < DEPTH_MAX {
                 collect(&path, depth + 1, infos)?;
             }
-        } else if path.file_name().is_some_and(|name| name == "info.yml") {
+        } else if path.file_name().is_some_and(|name| name == INFO) {
             infos.push(path);
         }
     }
