@@ -121,7 +121,10 @@ fn start(state: &Path, heard: &Heard) -> Uplink {
     Uplink::start(Inputs {
         state: state.to_owned(),
         membership: Membership::load(state).unwrap().unwrap(),
-        config: FleetConfig::default(),
+        config: FleetConfig {
+            retry_spread: Duration::from_millis(200),
+            ..FleetConfig::default()
+        },
         never_ban: NeverBanConfig::default(),
         observe: false,
         version: "0".into(),
@@ -262,18 +265,31 @@ fn harmful_bans_and_lies_change_nothing() {
             });
         }
         let generation = hub.generation();
-        let (roster, statements) = (Vec::new(), Vec::new());
-        let body = fleet::Body::Change { roster, statements };
-        hub.say(hub.frame(generation + 7, generation + 9, body));
-        hub.say(bytes::Bytes::from_static(&[0, 0, 0, 2, 1, 2]));
-        wait_until("the lie is told", || {
-            heard
-                .notices()
-                .iter()
-                .any(|text| text.contains("fleet_hub_lies"))
-        });
-        assert_eq!(banned(), ["45.66.77.1"]);
-        wait_until("it is back", || hub.streams() == 1);
+        let leaping = |from: u64| {
+            let (roster, statements) = (Vec::new(), Vec::new());
+            let body = fleet::Body::Change { roster, statements };
+            hub.frame(from, from + 2, body)
+        };
+        let (ahead, leap) = (|| leaping(generation + 7), || leaping(generation));
+        let garbage = || bytes::Bytes::from_static(&[0, 0, 0, 2, 1, 2]);
+        let lies: [(&dyn Fn() -> bytes::Bytes, &str); 3] = [
+            (&ahead, "leads on from generation"),
+            (&leap, "leaps from generation"),
+            (&garbage, "frame at byte"),
+        ];
+        for (lie, why) in lies {
+            // Each ends the stream that it came by, so it is told until a stream carries it.
+            wait_until(&format!("\"{why}\" is refused"), || {
+                hub.say(lie());
+                heard.refusals().iter().any(|text| text.contains(why))
+            });
+            assert_eq!(banned(), ["45.66.77.1"]);
+        }
+        let notices = heard.notices();
+        assert!(
+            notices.iter().any(|text| text.contains("fleet_hub_lies")),
+            "{notices:?}"
+        );
         hub.ban(&["45.66.77.2"], 3_600);
         wait_until("the truth arrives", || {
             banned() == ["45.66.77.1", "45.66.77.2"]
