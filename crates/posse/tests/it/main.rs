@@ -38,6 +38,7 @@ mod replay;
 mod rules_import;
 mod rules_lint;
 mod sandbox;
+mod sigma_test;
 mod sources;
 mod status_page;
 mod support;
