@@ -4,12 +4,15 @@ use std::{fs, path::Path};
 
 use model::ClockTruth;
 
+use crate::time_servers::since_boot;
+
 /// Without a word from the kernel nothing is claimed.
 const UNKNOWN: &str = "unknown";
 
-/// Asks the kernel now.
+/// Asks the kernel now; time servers are not asked here.
 pub fn clock_truth() -> ClockTruth {
     let time_zone = time_zone();
+    let since_boot_microseconds = u64::try_from(since_boot().as_micros()).ok();
     match kernel() {
         None => ClockTruth {
             synchronised: false,
@@ -17,6 +20,8 @@ pub fn clock_truth() -> ClockTruth {
             error_bound_microseconds: 0,
             told_by: UNKNOWN.to_owned(),
             time_zone,
+            since_boot_microseconds,
+            network: None,
         },
         Some((state, told)) => {
             let nanoseconds = told.status & libc::STA_NANO != 0;
@@ -31,6 +36,8 @@ pub fn clock_truth() -> ClockTruth {
                 error_bound_microseconds: u64::try_from(told.maxerror).unwrap_or(0),
                 told_by: "adjtimex".to_owned(),
                 time_zone,
+                since_boot_microseconds,
+                network: None,
             }
         }
     }
@@ -71,5 +78,6 @@ mod tests {
         let truth = clock_truth();
         assert_eq!(truth.told_by, "adjtimex");
         assert!(!truth.time_zone.is_empty());
+        assert!(truth.since_boot_microseconds > Some(0));
     }
 }

@@ -5,6 +5,7 @@
 //! exhibits/keys/EX-2026-000001.key an exhibit's own key, wrapped
 //! exhibits/sealed/ab/ab12….EX-2026-000001
 //! exhibits/incoming/….part         bytes that are coming in; nobody's yet
+//! exhibits/time.json               what time servers said last
 //! ```
 //!
 //! An exhibit is what the ledger says was acquired: seal and key are durable before that entry is,
@@ -20,8 +21,8 @@ use std::{
 
 use casework::{Custody, ExhibitRecord};
 use model::{
-    Acquisition, AlertId, CaseAct, CaseStep, ContentHash, Derivation, Entry, ExhibitAct,
-    SourceSpan, Timestamp, Tlp, ToolUsed,
+    Acquisition, AlertId, CaseAct, CaseStep, ClockTruth, ContentHash, Derivation, Entry,
+    ExhibitAct, SourceSpan, Timestamp, Tlp, ToolUsed,
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -32,6 +33,7 @@ use crate::{
     error::io_at,
     keys::{self, VaultKey, sync_parent, to_hex},
     seal::{DataKey, Sealer, Unsealed},
+    time_servers::{TimeServer, TimeServers},
 };
 
 /// Bytes of one exhibit.
@@ -39,6 +41,8 @@ pub const EXHIBIT_BYTES_MAX: u64 = 1 << 40;
 /// Stretches of sources that one acquisition names: they must fit into a ledger entry.
 pub const SOURCES_MAX: usize = 8_192;
 const READ_AT_ONCE: usize = 256 << 10;
+/// What time servers said last.
+const TIME: &str = "time.json";
 const DIR_MODE: u32 = 0o700;
 const SEALED_MODE: u32 = 0o440;
 const PART_TRIES: u32 = 10;
@@ -49,6 +53,7 @@ pub struct Vault {
     pub(crate) root: PathBuf,
     key: VaultKey,
     pub(crate) now: fn() -> Timestamp,
+    time_servers: TimeServers,
 }
 
 /// What a person says of bytes that come in; the rest the vault knows itself.
@@ -100,6 +105,7 @@ pub struct Incoming {
     key: DataKey,
     began: Timestamp,
     ended: Timestamp,
+    clock: ClockTruth,
     pub bytes: u64,
     pub sha256: ContentHash,
     pub sha512: String,
@@ -135,12 +141,24 @@ impl Vault {
             keys.is_ok_and(|mut names| names.next().is_none())
         };
         let key = VaultKey::open(&root.join("vault.key"), is_new)?;
+        let time_servers = TimeServers::new(Vec::new(), root.join(TIME), now);
         Ok(Self {
             state: state.to_owned(),
             root,
             key,
             now,
+            time_servers,
         })
+    }
+
+    /// Has these asked how far the clock is off whenever bytes come in; without them nobody is.
+    #[must_use]
+    pub fn asking(self, servers: Vec<TimeServer>) -> Self {
+        let time_servers = TimeServers::new(servers, self.root.join(TIME), self.now);
+        Self {
+            time_servers,
+            ..self
+        }
     }
 
     /// Names the key that all others are wrapped by.
@@ -179,6 +197,7 @@ impl Vault {
             key: DataKey::fresh()?,
             began,
             ended: began,
+            clock: clock_truth(),
             bytes: 0,
             sha256: ContentHash::from_bytes([0; 32]),
             sha512: String::new(),
@@ -211,6 +230,10 @@ impl Vault {
         out.flush().and_then(|()| file.sync_all()).map_err(failed)?;
         drop(out);
         incoming.ended = (self.now)();
+        incoming.clock = ClockTruth {
+            network: self.time_servers.tell(incoming.ended),
+            ..clock_truth()
+        };
         incoming.bytes = total;
         incoming.sha256 = ContentHash::from_bytes(sha256.finalize().into());
         incoming.sha512 = to_hex(&sha512.finalize());
@@ -332,7 +355,7 @@ impl Vault {
             authority: facts.authority,
             reason: facts.reason,
             tool: facts.tool,
-            clock: clock_truth(),
+            clock: incoming.clock.clone(),
             class: facts.class,
             tlp: facts.tlp,
             sources: facts.sources,

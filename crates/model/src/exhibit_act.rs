@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertId, ContentHash, LineOrigin, Timestamp, Tlp};
+use crate::{AlertId, ContentHash, LineOrigin, NetworkTime, Timestamp, Tlp};
 
 /// One step in an exhibit's life. Exhibits go by their number (`EX-2026-000001`), cases by theirs
 /// (`CASE-2026-0001`); neither is ever used twice.
@@ -195,6 +195,20 @@ pub struct ClockTruth {
     pub told_by: String,
     /// The machine's time zone, as `Europe/Oslo` or `UTC`.
     pub time_zone: String,
+    /// Time since the machine began to run, at the same moment: a clock that nobody sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_boot_microseconds: Option<u64>,
+    /// What time servers said; absent when none were to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkTime>,
+}
+
+impl ClockTruth {
+    /// A time of this clock as the time servers would have told it.
+    pub fn corrected(&self, time: Timestamp) -> Option<Timestamp> {
+        let offset = self.network.as_ref()?.offset_microseconds?;
+        Some(time.shifted(offset))
+    }
 }
 
 impl ExhibitAct {

@@ -10,6 +10,7 @@ use std::{
 use confine::SandboxConfig;
 use console::ConsoleConfig;
 use decide::{BanConfig, NeverBanConfig, PolicyConfig};
+use evidence::{TIME_SERVERS_MAX, TimeServer};
 use model::{Diagnostic, Severity, parse_duration};
 use sense::{Input, SourceSpec, StartAt};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -199,6 +200,18 @@ pub(crate) struct EvidenceConfig {
     retention: BTreeMap<String, Period>,
     /// Every exhibit is read and compared so often.
     fixity: Period,
+    /// Asked how far the clock is off when evidence is taken; none: nobody is.
+    #[serde(deserialize_with = "time_servers")]
+    pub(crate) time_servers: Vec<TimeServer>,
+}
+
+fn time_servers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<TimeServer>, D::Error> {
+    let servers = Vec::<TimeServer>::deserialize(from)?;
+    if servers.len() > TIME_SERVERS_MAX {
+        let text = format!("at most {TIME_SERVERS_MAX} time servers are asked");
+        return Err(D::Error::custom(text));
+    }
+    Ok(servers)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -211,6 +224,7 @@ impl Default for EvidenceConfig {
         Self {
             retention: BTreeMap::new(),
             fixity: Period(FIXITY_EVERY),
+            time_servers: Vec::new(),
         }
     }
 }
@@ -534,6 +548,18 @@ mod tests {
         let error = Config::parse("f", untyped).unwrap_err();
         assert_eq!(error.line, 4);
         assert!(error.fix.contains("type = "), "{error}");
+    }
+
+    #[test]
+    fn time_servers_are_few_and_named() {
+        let few = "[evidence]\ntime_servers = [\"ntp.example.org\", \"192.0.2.1\"]\n";
+        let config = Config::parse("f", few).unwrap();
+        assert_eq!(config.evidence.time_servers.len(), 2);
+        let many = format!("[evidence]\ntime_servers = {:?}\n", ["a"; 9]);
+        let error = Config::parse("f", &many).unwrap_err();
+        assert!(error.message.contains("at most 8"), "{error}");
+        let error = Config::parse("f", "[evidence]\ntime_servers = [\"a b\"]\n").unwrap_err();
+        assert!(error.message.contains("no time server"), "{error}");
     }
 
     #[test]

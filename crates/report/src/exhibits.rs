@@ -56,6 +56,18 @@ fn one(exhibit: &ExhibitRecord, paper: &mut Paper<'_>) {
     paper.fact("On the authority of", &a.authority);
     paper.fact("Why", &a.reason);
     paper.fact("Clock", &clock(a));
+    if let Some(network) = &a.clock.network {
+        paper.fact("Clock by NTP", &network.in_words());
+        for server in &network.servers {
+            paper.fact("Time server", &server.in_words());
+        }
+    }
+    if let (Some(began), Some(ended)) = (a.clock.corrected(a.began), a.clock.corrected(a.at)) {
+        paper.fact(
+            "Taken, corrected",
+            &format!("{} to {}", seconds_utc(began), seconds_utc(ended)),
+        );
+    }
     paper.fact("Note", &a.note);
     if let Some(parent) = &a.parent {
         paper.fact(

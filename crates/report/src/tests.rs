@@ -1,7 +1,7 @@
 use casework::{Case, Dossier, ExhibitRecord, Indexed};
 use model::{
-    Acquisition, CaseAct, CaseStep, ClockTruth, ContentHash, ExhibitAct, Pap, Timestamp, Tlp,
-    ToolUsed,
+    Acquisition, AskedServer, CaseAct, CaseStep, ClockTruth, ContentHash, ExhibitAct, NetworkTime,
+    Pap, Timestamp, Tlp, ToolUsed,
 };
 
 use super::*;
@@ -42,6 +42,19 @@ fn acquisition(number: usize) -> Acquisition {
             error_bound_microseconds: 900,
             told_by: "adjtimex".to_owned(),
             time_zone: "UTC".to_owned(),
+            since_boot_microseconds: None,
+            network: Some(NetworkTime {
+                asked: at(1),
+                age_milliseconds: 5,
+                offset_microseconds: Some(7_000_000),
+                error_bound_microseconds: Some(900),
+                corrected: None,
+                servers: vec![AskedServer {
+                    server: "ntp.example.org".to_owned(),
+                    answer: None,
+                    failure: "no answer within 1 s".to_owned(),
+                }],
+            }),
         },
         class: "evidence".to_owned(),
         tlp: Tlp::Amber,
@@ -131,8 +144,11 @@ fn every_mark_is_on_its_page_and_every_hash_on_one_line() {
             texts.push(text.as_str());
         }
     }
+    assert!(texts.contains(&"ntp.example.org: no answer within 1 s"));
     for exhibit in &dossier.exhibits {
         let a = &exhibit.acquired.what;
+        let corrected = casework::pack::seconds_utc(a.clock.corrected(a.at).unwrap());
+        assert!(texts.iter().any(|text| text.ends_with(&corrected)));
         assert!(texts.contains(&a.sha256.to_string().as_str()));
         assert!(texts.contains(&a.sha512.as_str()));
     }

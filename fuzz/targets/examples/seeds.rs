@@ -27,6 +27,7 @@ fn main() -> io::Result<()> {
     put("witness", &witness_seeds())?;
     put("court_pack", &fuzz_targets::court_pack_seeds())?;
     put("time_stamp", &[STAMP_REFUSED, STAMP_EMPTY])?;
+    put("time_server", &time_servers())?;
     put("snapshot", &snapshots)?;
     put("netlink_reply", &netlink())?;
     put("journal_export", &journal())?;
@@ -69,6 +70,26 @@ fn knobbed(knobs: &[u8], texts: &[&str]) -> Vec<Vec<u8>> {
         .iter()
         .map(|text| [knobs, text.as_bytes()].concat())
         .collect()
+}
+
+/// An answer of a clock of its own, a refusal, and one that has lost its time.
+fn time_servers() -> Vec<Vec<u8>> {
+    let noon = u32::to_be_bytes(4_004_280_000);
+    let answer = |head: [u8; 2], reference: &[u8; 4]| {
+        let mut packet = vec![0; 48];
+        packet[..2].copy_from_slice(&head);
+        packet[12..16].copy_from_slice(reference);
+        packet[32..36].copy_from_slice(&noon);
+        packet[40..44].copy_from_slice(&noon);
+        // How long it took, in microseconds.
+        [&20_000u32.to_be_bytes()[..], &packet].concat()
+    };
+    vec![
+        answer([0x24, 1], b"GPS\0"),
+        answer([0x24, 0], b"RATE"),
+        answer([0xe4, 16], &[0; 4]),
+        answer([0x1c, 2], &[192, 0, 2, 1])[..40].to_vec(),
+    ]
 }
 
 const ALERTS: &[&str] = &[

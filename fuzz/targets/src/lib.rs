@@ -20,6 +20,7 @@ mod rule_yaml;
 mod sigma;
 mod snapshot;
 mod syslog;
+mod time_server;
 
 pub use self::{
     casework::{handover_act, referral_cut},
@@ -38,13 +39,14 @@ pub use self::{
     sigma::sigma,
     snapshot::{snapshot, snapshot_seed},
     syslog::syslog,
+    time_server::time_server,
 };
 
 /// A target: its name, which is also the folder of its corpus, and what to call.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 23] = [
     ("checkpoint", checkpoint),
     ("court_pack", court_pack),
     ("date", date),
@@ -64,6 +66,7 @@ pub const TARGETS: [Target; 22] = [
     ("sigma", sigma),
     ("snapshot", snapshot),
     ("syslog", syslog),
+    ("time_server", time_server),
     ("time_stamp", time_stamp),
     ("warninglist", warninglist),
     ("witness", witness),

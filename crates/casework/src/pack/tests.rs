@@ -41,6 +41,8 @@ pub(crate) fn acquisition() -> Acquisition {
             error_bound_microseconds: 0,
             told_by: "unknown".to_owned(),
             time_zone: "UTC".to_owned(),
+            since_boot_microseconds: None,
+            network: None,
         },
         class: "evidence".to_owned(),
         tlp: Tlp::Amber,

@@ -24,6 +24,7 @@ use crate::{
     case_command::Acting,
     cli::{ListArgs, StateArgs},
     clock,
+    config::Config,
     exit::Exit,
     record::{StateLedger, reading},
     service, state,
@@ -84,7 +85,14 @@ impl Desk {
             by,
             json,
             vault,
-        })
+        }
+        .asking(&default_config()))
+    }
+
+    /// Has the time servers of this configuration asked when something is taken.
+    pub(crate) fn asking(self, config: &Config) -> Self {
+        let vault = self.vault.asking(config.evidence.time_servers.clone());
+        Self { vault, ..self }
     }
 
     fn look(&self, exhibit: &str, how: &str, reason: &str) -> Result<Looked> {
@@ -114,6 +122,14 @@ impl Desk {
             Err(e) => eprintln!("posse: the vault could not be tidied: {e:#}"),
         }
     }
+}
+
+/// Evidence does not wait for a configuration to be mended.
+fn default_config() -> Config {
+    Config::load(None).unwrap_or_else(|d| {
+        eprintln!("posse: time servers are not asked: {d}");
+        Config::default()
+    })
 }
 
 fn view(arguments: &ViewArgs, out: &mut dyn Write) -> Result<Exit> {

@@ -38,7 +38,7 @@ pub(super) fn add(arguments: &AddArgs, out: &mut dyn Write) -> Result<Exit> {
     };
     let mut source = open(file)?;
     service::step_down(&dir)?;
-    let desk = Desk::at(&arguments.acting)?;
+    let desk = Desk::at(&arguments.acting)?.asking(&config);
     desk.tidy();
     check_case(&desk, &arguments.taking)?;
     let name = file.file_name().map_or_else(
@@ -105,7 +105,7 @@ pub(crate) fn take_alerts(
     logs: &LogFiles,
     out: &mut dyn Write,
 ) -> Result<Exit> {
-    let desk = Desk::at(acting)?;
+    let desk = Desk::at(acting)?.asking(config);
     desk.tidy();
     check_case(&desk, taking)?;
     let acquired = acquire_alerts(&desk, taking, ids, config, logs)?;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context as _, Result};
 use casework::{Custody, ExhibitRecord};
-use model::{Timestamp, harmless};
+use model::{Acquisition, Timestamp, harmless};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -139,16 +139,7 @@ fn human(record: &ExhibitRecord, out: &mut dyn Write) -> Result<()> {
         a.tool.version,
         harmless(&a.tool.arguments)
     )?;
-    let clock = if a.clock.synchronised {
-        "kept by NTP or PTP"
-    } else {
-        "not kept by NTP"
-    };
-    writeln!(
-        out,
-        "  clock      {clock}, off by {} µs, bound {} µs ({})",
-        a.clock.offset_microseconds, a.clock.error_bound_microseconds, a.clock.told_by
-    )?;
+    clock_lines(a, out)?;
     writeln!(out, "  class      {}, TLP:{}", harmless(&a.class), a.tlp)?;
     writeln!(out, "  sealed     {}", harmless(&a.sealed_with))?;
     if let Some(parent) = &a.parent {
@@ -179,6 +170,32 @@ fn human(record: &ExhibitRecord, out: &mut dyn Write) -> Result<()> {
     }
     for (index, why) in Custody::of(&record.custody).strays {
         writeln!(out, "  entry {index} had no effect: {why}")?;
+    }
+    Ok(())
+}
+
+/// The clock that the times are of, and the times as time servers would have told them.
+fn clock_lines(a: &Acquisition, out: &mut dyn Write) -> Result<()> {
+    let c = &a.clock;
+    let kept = if c.synchronised {
+        "kept by NTP or PTP"
+    } else {
+        "not kept by NTP"
+    };
+    writeln!(
+        out,
+        "  clock      {kept}, off by {} µs, bound {} µs ({})",
+        c.offset_microseconds, c.error_bound_microseconds, c.told_by
+    )?;
+    let Some(network) = &c.network else {
+        return Ok(writeln!(out, "  servers    none configured, none asked")?);
+    };
+    if let (Some(began), Some(ended)) = (c.corrected(a.began), c.corrected(a.at)) {
+        writeln!(out, "  corrected  {began} to {ended}")?;
+    }
+    writeln!(out, "  servers    {}", network.in_words())?;
+    for one in &network.servers {
+        writeln!(out, "             {}", harmless(&one.in_words()))?;
     }
     Ok(())
 }

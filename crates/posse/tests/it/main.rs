@@ -12,6 +12,7 @@ mod audit;
 mod browser;
 mod cases;
 mod chaos;
+mod clock_truth;
 mod command_line;
 mod court_pack;
 mod court_pack_damage;
