@@ -203,7 +203,18 @@ pub(crate) struct EvidenceConfig {
     /// Asked how far the clock is off when evidence is taken; none: nobody is.
     #[serde(deserialize_with = "time_servers")]
     pub(crate) time_servers: Vec<TimeServer>,
+    /// What `posse exhibit collect` lists with hashes.
+    pub(crate) collect_paths: Vec<PathBuf>,
 }
+
+/// Where programs that are to start again are usually put.
+const COLLECT_PATHS: [&str; 5] = [
+    "/etc",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/var/spool/cron",
+    "/root/.ssh",
+];
 
 fn time_servers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<TimeServer>, D::Error> {
     let servers = Vec::<TimeServer>::deserialize(from)?;
@@ -225,6 +236,7 @@ impl Default for EvidenceConfig {
             retention: BTreeMap::new(),
             fixity: Period(FIXITY_EVERY),
             time_servers: Vec::new(),
+            collect_paths: COLLECT_PATHS.map(PathBuf::from).to_vec(),
         }
     }
 }

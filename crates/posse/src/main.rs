@@ -7,6 +7,7 @@ mod budget;
 mod case_command;
 mod cli;
 mod clock;
+mod collect;
 mod config;
 mod content;
 mod control;

@@ -8,12 +8,17 @@ use model::{Timestamp, Tlp};
 use crate::{
     case_command::{Acting, time},
     cli::{ListArgs, StateArgs},
+    collect::{CollectArgs, PartArgs},
 };
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExhibitCommand {
     /// Take a file, standard input or an alert's raw lines as evidence; prints the number.
     Add(AddArgs),
+    /// Live response: take what this machine's memory and disks show, the most fleeting first.
+    Collect(CollectArgs),
+    #[command(hide = true)]
+    CollectPart(PartArgs),
     /// List the exhibits.
     List(ListExhibitsArgs),
     /// Show how an exhibit was acquired, and its custody; not the bytes.
@@ -279,7 +284,9 @@ impl ExhibitCommand {
     pub(crate) const fn state_of_owner(&self) -> Option<&StateArgs> {
         Some(match self {
             // They open files where the caller may and the owner of the state folder may not.
-            Self::Add(_) | Self::Export(_) => return None,
+            Self::Add(_) | Self::Collect(_) | Self::CollectPart(_) | Self::Export(_) => {
+                return None;
+            }
             Self::List(a) => &a.list.state,
             Self::Show(a) => &a.list.state,
             Self::View(a) => &a.state,

@@ -18,12 +18,12 @@ use model::harmless;
 
 pub(crate) use args::{ExhibitCommand, Taking};
 pub(crate) use logs::LogFiles;
-pub(crate) use take::{check_class, take_alerts};
+pub(crate) use take::{check_case, check_class, facts, take_alerts, tell, tool};
 
 use crate::{
     case_command::Acting,
     cli::{ListArgs, StateArgs},
-    clock,
+    clock, collect,
     config::Config,
     exit::Exit,
     record::{StateLedger, reading},
@@ -34,6 +34,8 @@ use args::{ExportArgs, ViewArgs};
 pub(crate) fn run(command: &ExhibitCommand, out: &mut dyn Write) -> Result<Exit> {
     match command {
         ExhibitCommand::Add(arguments) => take::add(arguments, out),
+        ExhibitCommand::Collect(arguments) => collect::run(arguments, out),
+        ExhibitCommand::CollectPart(arguments) => collect::part(arguments),
         ExhibitCommand::Redact(arguments) => take::redact(arguments, out),
         ExhibitCommand::Extract(arguments) => take::extract(arguments, out),
         ExhibitCommand::List(arguments) => tell::list(arguments, out),
@@ -106,7 +108,7 @@ impl Desk {
     }
 
     /// Clears away what killed acquisitions left, and says so; trouble with that stops nobody.
-    fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         match self.vault.tidy(&self.ledger) {
             Ok(tidied) => {
                 if tidied.removed > 0 {

@@ -63,7 +63,7 @@ pub(super) fn add(arguments: &AddArgs, out: &mut dyn Write) -> Result<Exit> {
     }
     let incoming = desk.vault.take_in(&mut source)?;
     let acquired = desk.vault.acquire(&desk.ledger, &incoming, facts)?;
-    tell(&[acquired], &arguments.acting, out)
+    tell(&[acquired], arguments.acting.json, out)
 }
 
 fn open(file: &Path) -> Result<Box<dyn Read>> {
@@ -109,7 +109,7 @@ pub(crate) fn take_alerts(
     desk.tidy();
     check_case(&desk, taking)?;
     let acquired = acquire_alerts(&desk, taking, ids, config, logs)?;
-    tell(&acquired, acting, out)
+    tell(&acquired, acting.json, out)
 }
 
 pub(crate) fn check_class(config: &Config, class: &str) -> Result<()> {
@@ -126,7 +126,7 @@ pub(crate) fn check_class(config: &Config, class: &str) -> Result<()> {
 }
 
 /// Nothing is taken for a case that is not there or is over.
-pub(super) fn check_case(desk: &Desk, taking: &Taking) -> Result<()> {
+pub(crate) fn check_case(desk: &Desk, taking: &Taking) -> Result<()> {
     let Some(case) = &taking.case else {
         return Ok(());
     };
@@ -141,7 +141,7 @@ pub(super) fn check_case(desk: &Desk, taking: &Taking) -> Result<()> {
 }
 
 /// What was said on the command line; title, name, method and tool are still to be filled in.
-pub(super) fn facts(desk: &Desk, taking: &Taking) -> Facts {
+pub(crate) fn facts(desk: &Desk, taking: &Taking) -> Facts {
     Facts {
         case: taking.case.clone(),
         title: String::new(),
@@ -166,7 +166,7 @@ pub(super) fn facts(desk: &Desk, taking: &Taking) -> Facts {
     }
 }
 
-pub(super) fn tool(arguments: &str, rules_hash: String) -> ToolUsed {
+pub(crate) fn tool(arguments: &str, rules_hash: String) -> ToolUsed {
     ToolUsed {
         name: "posse".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -225,7 +225,7 @@ fn derive(
     let desk = Desk::at(acting)?;
     desk.tidy();
     let acquired = desk.derive(exhibit, cut, reason)?;
-    tell(&[acquired], acting, out)
+    tell(&[acquired], acting.json, out)
 }
 
 impl Desk {
@@ -271,10 +271,10 @@ impl Desk {
     }
 }
 
-pub(super) fn tell(all: &[Acquired], acting: &Acting, out: &mut dyn Write) -> Result<Exit> {
+pub(crate) fn tell(all: &[Acquired], as_json: bool, out: &mut dyn Write) -> Result<Exit> {
     for acquired in all {
         let what = &acquired.acquisition;
-        if acting.json {
+        if as_json {
             let line = json!({
                 "exhibit": what.exhibit, "index": acquired.index, "bytes": what.bytes,
                 "sha256": what.sha256, "sha512": what.sha512, "title": what.title,

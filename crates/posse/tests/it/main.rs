@@ -13,6 +13,7 @@ mod browser;
 mod cases;
 mod chaos;
 mod clock_truth;
+mod collect;
 mod command_line;
 mod court_pack;
 mod court_pack_damage;
