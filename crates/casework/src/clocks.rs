@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{ExhibitAct, HandoverAct, Milestone, MilestoneKind, Timestamp};
 
-use crate::{Custody, Dossier, jurisdiction::Jurisdictions};
+use crate::{CustodyStep, Dossier, ExhibitRecord, jurisdiction::Jurisdictions};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Left of a deadline when it is told of, the first time and then again.
@@ -232,7 +232,7 @@ fn unanswered(dossier: &Dossier) -> Vec<Deadline> {
 fn holds(dossier: &Dossier) -> Vec<Deadline> {
     let mut all = Vec::new();
     for exhibit in &dossier.exhibits {
-        let custody = Custody::of(&exhibit.custody);
+        let custody = exhibit.sum();
         if custody.purged.is_some() {
             continue;
         }
@@ -322,12 +322,12 @@ pub fn report<'a>(
 }
 
 /// The exhibits' holds that end soon, for those who are told without being asked.
-pub fn ends_of_holds(steps: &[crate::CustodyStep], now: Timestamp) -> Vec<(String, Timestamp)> {
-    let is_hold = |step: &&crate::CustodyStep| matches!(step.what, ExhibitAct::Held { .. });
-    if !steps.iter().any(|step| is_hold(&step)) {
+pub fn ends_of_holds(exhibit: &ExhibitRecord, now: Timestamp) -> Vec<(String, Timestamp)> {
+    let is_hold = |step: &CustodyStep| matches!(step.what, ExhibitAct::Held { .. });
+    if !exhibit.custody.iter().any(is_hold) {
         return Vec::new();
     }
-    let holds = Custody::of(steps).holds.into_iter();
+    let holds = exhibit.sum().holds.into_iter();
     holds
         .filter(|(_, hold)| hold.in_force(now))
         .filter_map(|(name, hold)| Some((name, hold.until?)))

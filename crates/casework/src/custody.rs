@@ -1,14 +1,20 @@
 //! What may be done with an exhibit, as the sum of what was done.
 //!
 //! The ledger takes any act; here is decided which of them count. Nobody releases a hold or
-//! destroys an exhibit alone: an agreement counts only when another person asked, and only an
-//! agreement that counts has an effect, whoever wrote the entries.
+//! destroys an exhibit alone: an agreement counts only when another person asked, each signed with
+//! a key of their own, and only an agreement that counts has an effect, whoever wrote the entries.
+//! Before there were keys, names told people apart: what was destroyed then stays destroyed, and
+//! nothing else of it has an effect.
 
 use std::collections::BTreeMap;
 
 use model::{ExhibitAct, Timestamp, Wish};
 
-use crate::CustodyStep;
+use crate::{
+    CustodyStep,
+    jurisdiction::same_person,
+    persons::{NOW, PersonError, PersonKey, Persons, of_exhibit_act},
+};
 
 /// Why an act has no effect, or would have none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +35,8 @@ pub enum CustodyError {
     SamePerson { by: String, request: String },
     #[error("nobody is named who does it")]
     Nobody,
+    #[error(transparent)]
+    Person(#[from] PersonError),
     #[error("nothing says why {exhibit} may be destroyed: {cause:?} is no agreed request")]
     NoCause { exhibit: String, cause: String },
 }
@@ -56,6 +64,8 @@ pub struct Request {
     pub wish: Wish,
     pub by: String,
     pub account: String,
+    /// The key that signed it; none before there were keys.
+    pub key: Option<PersonKey>,
     pub reason: String,
     pub state: RequestState,
 }
@@ -77,6 +87,10 @@ pub struct Custody {
     pub holds: BTreeMap<String, Hold>,
     pub requests: BTreeMap<String, Request>,
     pub purged: Option<Timestamp>,
+    /// It was destroyed before there were keys: on record, and no ground to destroy anything.
+    pub purged_by_names: bool,
+    /// Every request there was, also those that count for nothing: names the next one.
+    pub asked: u64,
     /// When the bytes were last read again, and whether they were what was acquired.
     pub fixity: Option<(Timestamp, bool)>,
     pub looks: u64,
@@ -84,74 +98,103 @@ pub struct Custody {
     pub strays: Vec<(u64, CustodyError)>,
 }
 
+/// By what people are told apart.
+#[derive(Clone, Copy)]
+enum Rules<'a> {
+    /// As it was before there were keys.
+    Names,
+    Keys {
+        persons: &'a Persons,
+        place: u64,
+    },
+}
+
 impl Custody {
-    pub fn of(steps: &[CustodyStep]) -> Self {
-        let mut custody = Self::default();
+    pub fn of(steps: &[CustodyStep], persons: &Persons) -> Self {
+        let mut sum = Self::default();
+        let mut by_names = Self::default();
         for step in steps {
-            match custody.check(&step.what, step.what.at()) {
-                Ok(()) => custody.apply(&step.what),
-                Err(why) => custody.strays.push((step.index, why)),
+            let (act, place) = (&step.what, step.index);
+            let once_good = persons.before_anybody(place)
+                && by_names.weigh(act, act.at(), Rules::Names).is_ok();
+            if once_good {
+                by_names.apply(act, None);
             }
+            match sum.weigh(act, act.at(), Rules::Keys { persons, place }) {
+                Ok(key) => sum.apply(act, key),
+                Err(_) if once_good && matches!(act, ExhibitAct::Purged { .. }) => {
+                    sum.apply(act, None);
+                    sum.purged_by_names = true;
+                }
+                Err(why) => sum.strays.push((place, why)),
+            }
+            sum.asked += u64::from(matches!(act, ExhibitAct::Asked { .. }));
         }
-        custody
+        sum
     }
 
     /// Whether the act would count, done at `now`.
-    pub fn check(&self, act: &ExhibitAct, now: Timestamp) -> Result<(), CustodyError> {
-        let exhibit = || act.exhibit().to_owned();
+    pub fn check(
+        &self,
+        act: &ExhibitAct,
+        now: Timestamp,
+        persons: &Persons,
+    ) -> Result<(), CustodyError> {
+        let place = NOW;
+        let rules = Rules::Keys { persons, place };
+        self.weigh(act, now, rules).map(drop)
+    }
+
+    /// The key that signed the act, if it takes one, and if the act counts.
+    fn weigh(
+        &self,
+        act: &ExhibitAct,
+        now: Timestamp,
+        rules: Rules<'_>,
+    ) -> Result<Option<PersonKey>, CustodyError> {
+        let exhibit = act.exhibit();
         if let Some(at) = self.purged {
-            let exhibit = exhibit();
+            let exhibit = exhibit.to_owned();
             return Err(CustodyError::Destroyed { exhibit, at });
         }
         match act {
             ExhibitAct::Acquired(_)
             | ExhibitAct::Looked { .. }
-            | ExhibitAct::FixityChecked { .. } => Ok(()),
+            | ExhibitAct::FixityChecked { .. } => {}
             ExhibitAct::Held { hold, by, .. } => {
                 named(by)?;
-                match self.holds.contains_key(hold) {
-                    false => Ok(()),
-                    true => Err(CustodyError::HoldTaken {
-                        exhibit: exhibit(),
-                        hold: hold.clone(),
-                    }),
+                if self.holds.contains_key(hold) {
+                    let (exhibit, hold) = (exhibit.to_owned(), hold.clone());
+                    return Err(CustodyError::HoldTaken { exhibit, hold });
                 }
             }
-            ExhibitAct::Asked {
-                request, wish, by, ..
-            } => {
-                named(by)?;
+            ExhibitAct::Asked { request, wish, .. } => {
+                let key = rules.signer(act)?;
                 if self.requests.contains_key(request) {
-                    let request = request.clone();
-                    let exhibit = exhibit();
+                    let (exhibit, request) = (exhibit.to_owned(), request.clone());
                     return Err(CustodyError::RequestTaken { exhibit, request });
                 }
-                self.grantable(act.exhibit(), wish, now)
+                self.grantable(exhibit, wish, now)?;
+                return Ok(key);
             }
-            ExhibitAct::Agreed {
-                request,
-                wish,
-                by,
-                account,
-                ..
-            } => {
-                named(by)?;
-                let open = self.open(act.exhibit(), request)?;
+            ExhibitAct::Agreed { request, wish, .. } => {
+                let key = rules.signer(act)?;
+                let open = self.open(exhibit, request)?;
                 if open.wish != *wish {
-                    return Err(no_request(act.exhibit(), request));
+                    return Err(no_request(exhibit, request));
                 }
-                if same_person((&open.by, &open.account), (by, account)) {
-                    let (by, request) = (by.clone(), request.clone());
-                    return Err(CustodyError::SamePerson { by, request });
-                }
-                self.grantable(act.exhibit(), wish, now)
+                rules.two_people(open, request, act, key)?;
+                self.grantable(exhibit, wish, now)?;
+                return Ok(key);
             }
-            ExhibitAct::Declined { request, by, .. } => {
-                named(by)?;
-                self.open(act.exhibit(), request).map(drop)
+            ExhibitAct::Declined { request, .. } => {
+                let key = rules.signer(act)?;
+                self.open(exhibit, request)?;
+                return Ok(key);
             }
-            ExhibitAct::Purged { cause, .. } => self.may_be_purged(act.exhibit(), cause, now),
+            ExhibitAct::Purged { cause, .. } => self.may_be_purged(exhibit, cause, now)?,
         }
+        Ok(None)
     }
 
     fn open(&self, exhibit: &str, request: &str) -> Result<&Request, CustodyError> {
@@ -223,7 +266,7 @@ impl Custody {
             .map(|(name, request)| (name.as_str(), request))
     }
 
-    fn apply(&mut self, act: &ExhibitAct) {
+    fn apply(&mut self, act: &ExhibitAct, key: Option<PersonKey>) {
         match act.clone() {
             ExhibitAct::Acquired(acquisition) => self.acquired = Some(acquisition.at),
             ExhibitAct::Looked { .. } => self.looks += 1,
@@ -260,6 +303,7 @@ impl Custody {
                     wish,
                     by,
                     account,
+                    key,
                     reason,
                     state: RequestState::Open,
                 };
@@ -294,6 +338,62 @@ impl Custody {
     }
 }
 
+impl Rules<'_> {
+    /// Whose key signed an act that takes two people; by names only that somebody is named.
+    fn signer(self, act: &ExhibitAct) -> Result<Option<PersonKey>, CustodyError> {
+        match self {
+            Self::Names => named(who(act).0).map(|()| None),
+            Self::Keys { persons, place } => {
+                let statement =
+                    of_exhibit_act(persons.origin(), act).ok_or(CustodyError::Nobody)?;
+                named(statement.by)?;
+                Ok(Some(persons.signer(place, &statement)?))
+            }
+        }
+    }
+
+    fn two_people(
+        self,
+        open: &Request,
+        request: &str,
+        act: &ExhibitAct,
+        key: Option<PersonKey>,
+    ) -> Result<(), CustodyError> {
+        let (by, account) = who(act);
+        let one = match self {
+            Self::Names => {
+                same_person(&open.by, by) || !account.is_empty() && open.account == account
+            }
+            Self::Keys { persons, place } => {
+                let asker = open.key.ok_or_else(|| no_request(act.exhibit(), request))?;
+                // Whoever was revoked since they asked asks for nothing any more.
+                persons.counts_at(&asker, &open.by, place)?;
+                key.is_none_or(|key| key == asker) || same_person(&open.by, by)
+            }
+        };
+        if one {
+            let (by, request) = (by.to_owned(), request.to_owned());
+            return Err(CustodyError::SamePerson { by, request });
+        }
+        Ok(())
+    }
+}
+
+/// The person and the account of an act that takes two people.
+fn who(act: &ExhibitAct) -> (&str, &str) {
+    match act {
+        ExhibitAct::Asked { by, account, .. } | ExhibitAct::Agreed { by, account, .. } => {
+            (by, account)
+        }
+        ExhibitAct::Declined { by, .. } => (by, ""),
+        ExhibitAct::Acquired(_)
+        | ExhibitAct::Looked { .. }
+        | ExhibitAct::Held { .. }
+        | ExhibitAct::Purged { .. }
+        | ExhibitAct::FixityChecked { .. } => ("", ""),
+    }
+}
+
 fn named(by: &str) -> Result<(), CustodyError> {
     if by.trim().is_empty() {
         return Err(CustodyError::Nobody);
@@ -308,178 +408,5 @@ fn no_request(exhibit: &str, request: &str) -> CustodyError {
     }
 }
 
-/// One name in other letters is one person, and so are two names from one login.
-fn same_person(one: (&str, &str), other: (&str, &str)) -> bool {
-    let fold = |name: &str| {
-        let words: Vec<String> = name.split_whitespace().map(str::to_lowercase).collect();
-        words.join(" ")
-    };
-    fold(one.0) == fold(other.0) || (!one.1.is_empty() && one.1 == other.1)
-}
-
 #[cfg(test)]
-mod tests {
-    use model::ContentHash;
-
-    use super::*;
-    use crate::Indexed;
-
-    const DAY: i64 = 86_400;
-
-    fn day(n: i64) -> Timestamp {
-        Timestamp::from_seconds(n * DAY)
-    }
-
-    fn exhibit() -> String {
-        "EX-2026-000001".to_owned()
-    }
-
-    fn held(n: i64, until: Option<i64>) -> ExhibitAct {
-        ExhibitAct::Held {
-            at: day(n),
-            exhibit: exhibit(),
-            hold: format!("HOLD-{n}"),
-            by: "ada".to_owned(),
-            authority: "order 1".to_owned(),
-            until: until.map(day),
-            reason: "asked".to_owned(),
-        }
-    }
-
-    fn asked(n: i64, wish: Wish, by: &str) -> ExhibitAct {
-        ExhibitAct::Asked {
-            at: day(n),
-            request: "1".to_owned(),
-            exhibit: exhibit(),
-            wish,
-            by: by.to_owned(),
-            account: String::new(),
-            reason: "no longer needed".to_owned(),
-        }
-    }
-
-    fn agreed(n: i64, wish: Wish, by: &str) -> ExhibitAct {
-        ExhibitAct::Agreed {
-            at: day(n),
-            request: "1".to_owned(),
-            exhibit: exhibit(),
-            wish,
-            by: by.to_owned(),
-            account: String::new(),
-        }
-    }
-
-    fn purged(n: i64, cause: &str) -> ExhibitAct {
-        ExhibitAct::Purged {
-            at: day(n),
-            exhibit: exhibit(),
-            sha256: ContentHash::of(b""),
-            cause: cause.to_owned(),
-            reason: String::new(),
-        }
-    }
-
-    fn custody(acts: &[ExhibitAct]) -> Custody {
-        let steps: Vec<CustodyStep> = (0..)
-            .zip(acts)
-            .map(|(index, act)| Indexed {
-                index,
-                what: act.clone(),
-            })
-            .collect();
-        Custody::of(&steps)
-    }
-
-    #[test]
-    fn nobody_purges_alone_under_any_spelling_of_a_name() {
-        for other in ["ada", "Ada", " ADA ", "ada  "] {
-            let sum = custody(&[
-                asked(1, Wish::Purge, "ada"),
-                agreed(2, Wish::Purge, other),
-                purged(3, "1"),
-            ]);
-            assert_eq!(sum.purged, None, "{other}");
-            assert_eq!(sum.strays.len(), 2, "{other}");
-        }
-        let sum = custody(&[
-            asked(1, Wish::Purge, "ada"),
-            agreed(2, Wish::Purge, "grace"),
-            purged(3, "1"),
-        ]);
-        assert_eq!(sum.purged, Some(day(3)));
-        assert_eq!(sum.strays, []);
-    }
-
-    #[test]
-    fn two_names_of_one_login_are_one_person() {
-        let mut first = asked(1, Wish::Purge, "ada");
-        let mut second = agreed(2, Wish::Purge, "grace");
-        if let (ExhibitAct::Asked { account: one, .. }, ExhibitAct::Agreed { account: two, .. }) =
-            (&mut first, &mut second)
-        {
-            *one = "uid 1000".to_owned();
-            *two = "uid 1000".to_owned();
-        }
-        let sum = custody(&[first, second]);
-        assert!(matches!(sum.strays[0].1, CustodyError::SamePerson { .. }));
-        assert_eq!(sum.agreed_purge(), None);
-    }
-
-    #[test]
-    fn a_hold_stops_policy_and_agreed_purges_until_two_release_it() {
-        let release = Wish::ReleaseHold {
-            hold: "HOLD-1".to_owned(),
-        };
-        let mut acts = vec![held(1, None), purged(2, BY_RETENTION)];
-        assert_eq!(custody(&acts).purged, None);
-        acts.push(asked(3, Wish::Purge, "ada"));
-        assert!(custody(&acts).requests.is_empty());
-        acts.push(asked(3, release.clone(), "ada"));
-        acts.push(agreed(4, release.clone(), "ada"));
-        assert!(custody(&acts).hold_in_force(day(5)).is_some());
-        acts.push(agreed(4, release, "grace"));
-        acts.push(purged(5, BY_RETENTION));
-        assert_eq!(custody(&acts).purged, Some(day(5)));
-    }
-
-    #[test]
-    fn a_hold_ends_with_its_time() {
-        let sum = custody(&[held(1, Some(10))]);
-        assert_eq!(sum.hold_in_force(day(9)), Some("HOLD-1"));
-        assert_eq!(sum.hold_in_force(day(10)), None);
-    }
-
-    #[test]
-    fn a_purge_agreed_before_a_hold_waits_for_it() {
-        let sum = custody(&[
-            asked(1, Wish::Purge, "ada"),
-            agreed(2, Wish::Purge, "grace"),
-            held(3, None),
-            purged(4, "1"),
-        ]);
-        assert_eq!(sum.purged, None);
-        assert!(matches!(sum.strays[0].1, CustodyError::OnHold { .. }));
-    }
-
-    #[test]
-    fn an_agreement_to_something_else_is_none() {
-        let release = Wish::ReleaseHold {
-            hold: "HOLD-1".to_owned(),
-        };
-        let sum = custody(&[
-            held(1, None),
-            asked(2, release, "ada"),
-            agreed(3, Wish::Purge, "grace"),
-            purged(4, "1"),
-        ]);
-        assert_eq!(sum.purged, None);
-        assert!(sum.hold_in_force(day(9)).is_some());
-    }
-
-    #[test]
-    fn nothing_is_done_with_what_is_gone() {
-        let sum = custody(&[purged(1, BY_RETENTION), held(2, None), purged(3, "1")]);
-        assert_eq!(sum.purged, Some(day(1)));
-        assert_eq!(sum.strays.len(), 2);
-    }
-}
+mod tests;

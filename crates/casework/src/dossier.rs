@@ -1,9 +1,11 @@
 //! Everything that the ledger holds of one case, gathered for those who make something of it: a
 //! timeline, a referral, a court pack.
 
+use std::sync::Arc;
+
 use model::{Acquisition, Alert, Decision, ExhibitAct, HandoverAct, Release, Timestamp};
 
-use crate::Case;
+use crate::{Case, Custody, persons::Persons};
 
 /// Something with its place on the ledger.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,15 @@ pub struct ExhibitRecord {
     pub custody: Vec<CustodyStep>,
     /// The bytes are gone for good; hashes and custody stay.
     pub purged: bool,
+    /// Everybody whose signatures may stand in the custody.
+    pub persons: Arc<Persons>,
+}
+
+impl ExhibitRecord {
+    /// What its custody comes to.
+    pub fn sum(&self) -> Custody {
+        Custody::of(&self.custody, &self.persons)
+    }
 }
 
 /// A case with what it is about. Lists are in the ledger's order.

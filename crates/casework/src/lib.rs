@@ -21,6 +21,7 @@ pub mod handover;
 pub mod intake;
 pub mod jurisdiction;
 pub mod pack;
+pub mod persons;
 pub mod referral;
 mod retention;
 mod span;

@@ -7,7 +7,7 @@ use std::{
 
 use model::Timestamp;
 
-use crate::{Custody, ExhibitRecord};
+use crate::ExhibitRecord;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// The classes there are when nobody says otherwise, with days.
@@ -79,7 +79,7 @@ impl RetentionPolicy {
         open_cases: &BTreeSet<String>,
         now: Timestamp,
     ) -> Fate {
-        let custody = Custody::of(&exhibit.custody);
+        let custody = exhibit.sum();
         if custody.purged.is_some() {
             return Fate::Gone;
         }

@@ -1,8 +1,8 @@
 //! A case with all that the ledger holds of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use casework::{Case, Dossier, ExhibitRecord, Indexed};
+use casework::{Case, Custody, CustodyStep, Dossier, ExhibitRecord, Indexed, persons::Persons};
 use model::{Alert, AlertId, ExhibitAct, Prefix, Timestamp};
 use store::Store;
 
@@ -73,14 +73,32 @@ pub fn exhibit(
         index: *index,
         what: (**acquisition).clone(),
     };
-    let purged = custody
-        .iter()
-        .any(|step| matches!(step.what, ExhibitAct::Purged { .. }));
+    // Nobody's signature stands anywhere else.
+    let takes_two = |step: &CustodyStep| {
+        matches!(
+            step.what,
+            ExhibitAct::Asked { .. } | ExhibitAct::Agreed { .. } | ExhibitAct::Declined { .. }
+        )
+    };
+    let persons = if custody.iter().any(takes_two) {
+        Arc::new(persons(store)?)
+    } else {
+        Arc::default()
+    };
+    let purged = Custody::of(&custody, &persons).purged.is_some();
     Ok(Some(ExhibitRecord {
         acquired,
         custody,
         purged,
+        persons,
     }))
+}
+
+/// Everybody who was ever enrolled on the ledger.
+pub fn persons(store: &Store) -> Result<Persons, EvidenceError> {
+    let acts = store.person_acts()?.into_iter();
+    let acts: Vec<_> = acts.map(|(index, what)| Indexed { index, what }).collect();
+    Ok(Persons::of(&holder(store), &acts))
 }
 
 fn exhibits(

@@ -35,6 +35,20 @@ pub enum EvidenceError {
     BadKey { path: PathBuf },
     #[error("{exhibit} cannot be opened: {why}")]
     Damaged { exhibit: String, why: String },
+    #[error("{} is no person's key file; posse person key makes one", path.display())]
+    KeyFile { path: PathBuf },
+    #[error("the passphrase does not open the key, or the key file was changed")]
+    Passphrase,
+    #[error(
+        "a passphrase has at least {} characters",
+        crate::person_key::PASSPHRASE_CHARS_MIN
+    )]
+    PassphraseShort,
+    #[error(
+        "a person's name is one line of at most {} characters",
+        casework::persons::NAME_CHARS_MAX
+    )]
+    PersonName,
     #[error("the operating system gave no random bytes")]
     Random,
     #[error("the cipher failed")]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use casework::{BY_RETENTION, Custody, ExhibitRecord, Fate, RetentionPolicy};
+use casework::{BY_RETENTION, ExhibitRecord, Fate, RetentionPolicy};
 use model::{ContentHash, Entry, ExhibitAct, Notice, Timestamp};
 use sha2::{Digest as _, Sha256, Sha512};
 use store::Store;
@@ -127,7 +127,7 @@ impl Vault {
             let Some(record) = exhibit(store, &number, Timestamp::MAX)? else {
                 continue;
             };
-            let custody = Custody::of(&record.custody);
+            let custody = record.sum();
             let last = custody.fixity.map_or(record.acquired.what.at, |(at, _)| at);
             if custody.purged.is_none() && now.since(last) >= every {
                 due.push((last, number));
@@ -146,7 +146,7 @@ impl Vault {
     ) -> Result<u64, EvidenceError> {
         let _numbers = Numbers::lock(&self.state)?;
         let record = self.known(ledger, number)?;
-        let custody = Custody::of(&record.custody);
+        let custody = record.sum();
         let reason = custody
             .requests
             .get(request)
@@ -171,7 +171,7 @@ impl Vault {
             cause: cause.to_owned(),
             reason,
         };
-        Custody::of(&record.custody).check(&act, at)?;
+        record.sum().check(&act, at, &record.persons)?;
         let indices = ledger.record(vec![Entry::Exhibit(act)])?;
         self.shred(&acquired.exhibit, &acquired.sha256)?;
         Ok(indices.first().copied().unwrap_or_default())
@@ -266,8 +266,10 @@ impl Vault {
             };
             let content = record.acquired.what.sha256;
             let (key, sealed) = (self.key_of(&number), self.sealed(&number, &content));
-            let purged = Custody::of(&record.custody).purged.is_some();
-            if purged && (key.exists() || sealed.exists()) {
+            let sum = record.sum();
+            let purged = sum.purged.is_some();
+            // Two names are no ground any more to destroy what is still there.
+            if purged && !sum.purged_by_names && (key.exists() || sealed.exists()) {
                 self.shred(&number, &content)?;
                 note(&mut tidied.destroyed, number);
             } else if !(purged || key.exists() && sealed.exists()) {

@@ -19,6 +19,7 @@ mod error;
 mod keeping;
 mod keys;
 mod ledger;
+pub mod person_key;
 mod seal;
 pub mod sntp;
 mod time_servers;
@@ -26,7 +27,7 @@ mod vault;
 
 pub use clock::clock_truth;
 pub use derive::{Cut, CutBytes};
-pub use dossier::{dossier, exhibit, read_case};
+pub use dossier::{dossier, exhibit, persons, read_case};
 pub use error::EvidenceError;
 pub use keeping::{Fixity, Judged, Tidied};
 pub use ledger::{Ledger, Numbers};

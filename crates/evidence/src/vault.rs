@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use casework::{Custody, ExhibitRecord};
+use casework::ExhibitRecord;
 use model::{
     Acquisition, AlertId, CaseAct, CaseStep, ClockTruth, ContentHash, Derivation, Entry,
     ExhibitAct, SourceSpan, Timestamp, Tlp, ToolUsed,
@@ -414,7 +414,7 @@ impl Vault {
         let found = exhibit(&ledger.read()?, number, Timestamp::MAX)?;
         let exhibit = || number.to_owned();
         let record = found.ok_or_else(|| EvidenceError::NoSuchExhibit { exhibit: exhibit() })?;
-        if Custody::of(&record.custody).purged.is_some() {
+        if record.sum().purged.is_some() {
             return Err(EvidenceError::Destroyed { exhibit: exhibit() });
         }
         Ok(record)

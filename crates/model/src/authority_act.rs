@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, Timestamp};
+use crate::{ContentHash, PersonSignature, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "snake_case")]
@@ -19,6 +19,9 @@ pub enum AuthorityAct {
         by: String,
         /// Where it was looked up: an address, a letter, a call.
         source: String,
+        /// By the person's own key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<PersonSignature>,
     },
     /// A person agreed that a case goes to a country on the block list. It takes two.
     TransferAgreed {
@@ -27,6 +30,9 @@ pub enum AuthorityAct {
         country: String,
         by: String,
         reason: String,
+        /// By the person's own key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<PersonSignature>,
     },
     /// An order to the operator came in, and its clock runs.
     OrderTaken(Box<OrderTaken>),

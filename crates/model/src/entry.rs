@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alert, AuthorityAct, CaseAct, Decision, ExhibitAct, FleetAct, HandoverAct, Prefix, Refusal,
-    Release, Timestamp,
+    Alert, AuthorityAct, CaseAct, Decision, ExhibitAct, FleetAct, HandoverAct, PersonAct, Prefix,
+    Refusal, Release, Timestamp,
 };
 
 /// One thing that happened.
@@ -21,6 +21,7 @@ pub enum Entry {
     Handover(HandoverAct),
     Loss(Loss),
     Notice(Notice),
+    Person(PersonAct),
     Refusal(Refusal),
     Release(Release),
     Start(Start),
@@ -41,6 +42,7 @@ impl Entry {
             Self::Handover(_) => "handover",
             Self::Loss(_) => "loss",
             Self::Notice(_) => "notice",
+            Self::Person(_) => "person",
             Self::Refusal(_) => "refusal",
             Self::Release(_) => "release",
             Self::Start(_) => "start",
@@ -61,6 +63,7 @@ impl Entry {
             Self::Handover(h) => h.at(),
             Self::Loss(l) => l.until,
             Self::Notice(n) => n.at,
+            Self::Person(p) => p.at(),
             Self::Refusal(r) => r.at,
             Self::Release(r) => r.at,
             Self::Start(s) => s.at,
@@ -89,6 +92,7 @@ impl Entry {
             | Self::Handover(_)
             | Self::Loss(_)
             | Self::Notice(_)
+            | Self::Person(_)
             | Self::Release(_)
             | Self::Start(_)
             | Self::Stop(_) => None,

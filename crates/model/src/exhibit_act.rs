@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertId, ContentHash, LineOrigin, NetworkTime, Timestamp, Tlp};
+use crate::{AlertId, ContentHash, LineOrigin, NetworkTime, PersonSignature, Timestamp, Tlp};
 
 /// One step in an exhibit's life. Exhibits go by their number (`EX-2026-000001`), cases by theirs
 /// (`CASE-2026-0001`); neither is ever used twice.
@@ -46,6 +46,9 @@ pub enum ExhibitAct {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         account: String,
         reason: String,
+        /// By the person's own key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<PersonSignature>,
     },
     /// Another person agrees: from here on it is done.
     Agreed {
@@ -56,6 +59,9 @@ pub enum ExhibitAct {
         by: String,
         #[serde(default, skip_serializing_if = "String::is_empty")]
         account: String,
+        /// By the person's own key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<PersonSignature>,
     },
     /// A person withdrew a request or refused it.
     Declined {
@@ -64,6 +70,9 @@ pub enum ExhibitAct {
         exhibit: String,
         by: String,
         reason: String,
+        /// By the person's own key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed: Option<PersonSignature>,
     },
     /// The key is gone, and with it the bytes; the hashes stay.
     Purged {

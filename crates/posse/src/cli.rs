@@ -14,6 +14,7 @@ use crate::{
     handover_command::HandoverCommand,
     hub_command::HubOrder,
     pack_command::PackVerifyArgs,
+    person_command::PersonCommand,
     refer_command::{IntakeCommand, ReferArgs},
 };
 
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     /// Evidence: take it in, look at it on record, keep it, destroy it by two people.
     #[command(subcommand)]
     Exhibit(ExhibitCommand),
+    /// Persons with keys of their own, for what takes two of them.
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Check a court pack, offline: what it proves, by whom, and what not.
     Verify(PackVerifyArgs),
     /// Detection content: list it, check it, test it.
@@ -739,6 +743,7 @@ impl Command {
             Self::Handover(command) => command.state_of_owner(),
             Self::Intake(command) => command.state_of_owner(),
             Self::Exhibit(command) => command.state_of_owner(),
+            Self::Person(command) => command.state_of_owner(),
             _ => None,
         }
     }

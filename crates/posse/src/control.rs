@@ -262,6 +262,7 @@ const fn may_be_told(entry: &Entry) -> bool {
             | Entry::Exhibit(_)
             | Entry::Handover(_)
             | Entry::Notice(_)
+            | Entry::Person(_)
     )
 }
 

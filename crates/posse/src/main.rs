@@ -32,6 +32,7 @@ mod manual;
 mod operator;
 mod order;
 mod pack_command;
+mod person_command;
 mod record;
 mod refer_command;
 mod replay;
@@ -101,6 +102,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Handover(command) => handover_command::run(command, out),
         Command::Intake(command) => refer_command::intake(command, out),
         Command::Exhibit(command) => exhibit_command::run(command, out),
+        Command::Person(command) => person_command::run(command, out),
         Command::Rules(command) => rules_command::run(command, out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "posse", out);

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use casework::{Case, Dossier, ExhibitRecord, Indexed};
 use model::{
     Acquisition, AskedServer, CaseAct, CaseStep, ClockTruth, ContentHash, ExhibitAct, NetworkTime,
@@ -89,6 +91,7 @@ fn dossier(exhibits: usize) -> Dossier {
             what: ExhibitAct::Acquired(Box::new(acquisition(number))),
         }],
         purged: false,
+        persons: Arc::default(),
     };
     Dossier {
         case: Case::open(0, &opening).unwrap(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    AlertId, AuthorityAct, CaseAct, Decision, Entry, ExhibitAct, HandoverAct, Prefix, Release,
-    limits::BANS_MAX,
+    AlertId, AuthorityAct, CaseAct, Decision, Entry, ExhibitAct, HandoverAct, PersonAct, Prefix,
+    Release, limits::BANS_MAX,
 };
 use rusqlite::{Connection, params, types::Value};
 
@@ -179,6 +179,19 @@ impl Store {
         })
     }
 
+    /// Who was enrolled and revoked, in order.
+    pub fn person_acts(&self) -> Result<Vec<(u64, PersonAct)>, StoreError> {
+        let text = "SELECT person_act.idx, entry.payload FROM person_act
+                    JOIN entry USING (idx) ORDER BY person_act.idx";
+        payloads(&self.db, text, &[], &mut |index, entry| match entry {
+            Entry::Person(act) => Ok((index, act)),
+            _ => Err(damaged(
+                &format!("entry {index}"),
+                "it is not what its table says",
+            )),
+        })
+    }
+
     fn acts<T>(
         &self,
         text: &str,
@@ -234,13 +247,14 @@ fn words(db: &Connection, text: &str) -> Result<Vec<String>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Entries that stay however old they are: cases, exhibits, hand-overs and dealings with
-/// authorities, and the alerts that are in a case with the bans that followed from them.
+/// Entries that stay however old they are: cases, exhibits, hand-overs, dealings with authorities
+/// and persons, and the alerts that are in a case with the bans that followed from them.
 pub(crate) fn kept(store: &Connection) -> Result<BTreeSet<i64>, StoreError> {
     let mut indices: BTreeSet<i64> = BTreeSet::new();
     let text = "SELECT idx FROM case_act UNION SELECT idx FROM exhibit_act
                 UNION SELECT idx FROM handover_act
-                UNION SELECT idx FROM authority_act";
+                UNION SELECT idx FROM authority_act
+                UNION SELECT idx FROM person_act";
     let mut statement = store.prepare_cached(text)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

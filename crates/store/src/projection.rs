@@ -49,6 +49,10 @@ pub(crate) fn apply(db: &Connection, index: u64, entry: &Entry) -> Result<(), St
         Entry::Case(c) => case(db, index, c)?,
         Entry::Exhibit(e) => exhibit(db, index, e)?,
         Entry::Handover(h) => handover(db, index, h)?,
+        Entry::Person(_) => {
+            db.prepare_cached("INSERT INTO person_act (idx) VALUES (?1)")?
+                .execute([sql(index)])?;
+        }
         Entry::Command(_)
         | Entry::Fleet(_)
         | Entry::Notice(_)

@@ -4,20 +4,21 @@ use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_ledger.sql"),
     include_str!("../migrations/0002_projections.sql"),
     include_str!("../migrations/0003_bans.sql"),
     include_str!("../migrations/0004_evidence.sql"),
     include_str!("../migrations/0005_attestations.sql"),
     include_str!("../migrations/0006_authority.sql"),
+    include_str!("../migrations/0007_persons.sql"),
 ];
 
 /// The last migration that changed the shape of a projection.
 const PROJECTIONS_CHANGED: usize = 6;
 
 /// The tables that `projection` fills, each with the columns that order it.
-pub(crate) const PROJECTIONS: [(&str, &str); 13] = [
+pub(crate) const PROJECTIONS: [(&str, &str); 14] = [
     ("alert", "idx"),
     ("authority_act", "idx"),
     ("ban", "prefix"),
@@ -29,6 +30,7 @@ pub(crate) const PROJECTIONS: [(&str, &str); 13] = [
     ("kind_count", "kind"),
     ("loss", "idx"),
     ("offender", "prefix"),
+    ("person_act", "idx"),
     ("refusal", "idx"),
     ("release", "idx"),
 ];

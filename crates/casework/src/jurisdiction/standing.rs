@@ -21,7 +21,8 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// `None`: another act, or one about what this program does not know.
+    /// `None`: another act, or one about what this program does not know. Whether a person signed
+    /// it is `persons`' to say, before.
     pub fn of(act: &AuthorityAct) -> Option<Self> {
         let AuthorityAct::ContactConfirmed {
             at,
@@ -30,6 +31,7 @@ impl Confirmation {
             value,
             by,
             source,
+            ..
         } = act
         else {
             return None;
@@ -126,7 +128,7 @@ impl fmt::Display for Obstacle {
         };
         write!(
             f,
-            " and run `posse refer confirm {country} {field} --by NAME --source WHERE`, {people}"
+            " and run `posse refer confirm {country} {field} --as KEYFILE --source WHERE`, {people}"
         )?;
         if matches!(self.why, Why::NoCountry | Why::NoValue) {
             f.write_str(", with --value VALUE")?;
@@ -209,7 +211,8 @@ impl Jurisdictions {
         now.since(at).as_secs() / DAY
     }
 
-    /// Why nothing goes to this country, unless two people agreed for the case.
+    /// Why nothing goes to this country, unless two people agreed for the case. `acts` are those
+    /// that persons signed (`persons::Persons::weighed`).
     pub fn transfer_refused(
         &self,
         country: Country,
@@ -239,7 +242,8 @@ impl Jurisdictions {
         let so_far = first.map_or_else(String::new, |by| format!(" ({by} has agreed)"));
         Some(format!(
             "{} ({country}) is on the block list for transfers: {}. Two different people must \
-             agree{so_far}: posse refer agree {case} --country {country} --by NAME --reason TEXT",
+             agree{so_far}: posse refer agree {case} --country {country} --as KEYFILE \
+             --reason TEXT",
             block.name, block.reason
         ))
     }
@@ -370,6 +374,7 @@ as_of = \"2026-11-01\"
             country: "KP".to_owned(),
             by: by.to_owned(),
             reason: "r".to_owned(),
+            signed: None,
         };
         let kp = "KP".parse().unwrap();
         let refused = |acts: &[AuthorityAct]| table().transfer_refused(kp, "CASE-1", acts);

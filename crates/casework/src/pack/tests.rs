@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use model::{
     Acquisition, CaseAct, CaseStep, ClockTruth, ExhibitAct, Pap, Timestamp, Tlp, ToolUsed,
 };
@@ -85,6 +87,7 @@ fn dossier() -> Dossier {
                 what: acquired,
             },
             purged: false,
+            persons: Arc::default(),
         }],
         handovers: vec![],
     }

@@ -1,9 +1,11 @@
 //! What happened, in the order in which it happened: for the report's picture and for people.
 
-use model::{CaseStep, ExhibitAct, HandoverAct, MilestoneKind, OutcomeKind, Timestamp};
+use model::{
+    CaseStep, ExhibitAct, HandoverAct, MilestoneKind, OutcomeKind, PersonSignature, Timestamp,
+};
 
 use super::words;
-use crate::Dossier;
+use crate::{Dossier, persons::PersonKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MomentKind {
@@ -140,12 +142,27 @@ pub fn custody_text(act: &ExhibitAct) -> String {
             exhibit,
             by,
             reason,
+            signed,
             ..
-        } => format!("{exhibit}: {by} asks for release or destruction: {reason}"),
-        ExhibitAct::Agreed { exhibit, by, .. } => {
-            format!("{exhibit}: {by} agrees, as the second person")
+        } => {
+            let key = key_text(signed.as_ref());
+            format!("{exhibit}: {by} asks for release or destruction{key}: {reason}")
         }
-        ExhibitAct::Declined { exhibit, by, .. } => format!("{exhibit}: {by} declines"),
+        ExhibitAct::Agreed {
+            exhibit,
+            by,
+            signed,
+            ..
+        } => {
+            let key = key_text(signed.as_ref());
+            format!("{exhibit}: {by} agrees, as the second person{key}")
+        }
+        ExhibitAct::Declined {
+            exhibit,
+            by,
+            signed,
+            ..
+        } => format!("{exhibit}: {by} declines{}", key_text(signed.as_ref())),
         ExhibitAct::Purged { exhibit, cause, .. } => {
             format!("{exhibit}: bytes destroyed ({cause}); the hashes stay")
         }
@@ -157,6 +174,17 @@ pub fn custody_text(act: &ExhibitAct) -> String {
         ExhibitAct::FixityChecked { exhibit, found, .. } => {
             format!("{exhibit}: read again, NOT as it was: {found}")
         }
+    }
+}
+
+/// By which key, as its fingerprint; custody.json has the key and the signature.
+fn key_text(signed: Option<&PersonSignature>) -> String {
+    let Some(signed) = signed else {
+        return " (unsigned)".to_owned();
+    };
+    match PersonKey::parse(&signed.key) {
+        Ok(key) => format!(" (key {})", key.fingerprint()),
+        Err(_) => " (no key of a person)".to_owned(),
     }
 }
 

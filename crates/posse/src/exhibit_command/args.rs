@@ -9,6 +9,7 @@ use crate::{
     case_command::{Acting, time},
     cli::{ListArgs, StateArgs},
     collect::{CollectArgs, PartArgs},
+    person_command::Signing,
 };
 
 #[derive(Debug, Subcommand)]
@@ -35,9 +36,9 @@ pub(crate) enum ExhibitCommand {
     Verify(VerifyArgs),
     /// Keep an exhibit until two people release it, or a time has come.
     Hold(HoldArgs),
-    /// Ask that a hold be released; another person must agree.
+    /// Ask that a hold be released; another person must agree, each with their own key.
     Release(ReleaseArgs),
-    /// Ask that an exhibit be destroyed; another person must agree.
+    /// Ask that an exhibit be destroyed; another person must agree, each with their own key.
     Purge(RequestArgs),
     /// Agree to what another person asked for: it is done at once.
     Agree(AnswerArgs),
@@ -213,6 +214,8 @@ pub(crate) struct ReleaseArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
     #[command(flatten)]
+    pub(crate) signing: Signing,
+    #[command(flatten)]
     pub(crate) acting: Acting,
 }
 
@@ -224,6 +227,8 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
     #[command(flatten)]
+    pub(crate) signing: Signing,
+    #[command(flatten)]
     pub(crate) acting: Acting,
 }
 
@@ -233,6 +238,8 @@ pub(crate) struct AnswerArgs {
     pub(crate) exhibit: String,
     /// The request, as it was printed when it was made.
     pub(crate) request: String,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     #[command(flatten)]
     pub(crate) acting: Acting,
 }
@@ -246,6 +253,8 @@ pub(crate) struct DeclineArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     #[command(flatten)]
     pub(crate) acting: Acting,
 }
@@ -284,9 +293,14 @@ impl ExhibitCommand {
     pub(crate) const fn state_of_owner(&self) -> Option<&StateArgs> {
         Some(match self {
             // They open files where the caller may and the owner of the state folder may not.
-            Self::Add(_) | Self::Collect(_) | Self::CollectPart(_) | Self::Export(_) => {
-                return None;
-            }
+            Self::Add(_)
+            | Self::Collect(_)
+            | Self::CollectPart(_)
+            | Self::Export(_)
+            | Self::Release(_)
+            | Self::Purge(_)
+            | Self::Agree(_)
+            | Self::Decline(_) => return None,
             Self::List(a) => &a.list.state,
             Self::Show(a) => &a.list.state,
             Self::View(a) => &a.state,
@@ -294,10 +308,6 @@ impl ExhibitCommand {
             Self::Extract(a) => &a.acting.state,
             Self::Verify(a) => &a.list.state,
             Self::Hold(a) => &a.acting.state,
-            Self::Release(a) => &a.acting.state,
-            Self::Purge(a) => &a.acting.state,
-            Self::Agree(a) => &a.acting.state,
-            Self::Decline(a) => &a.acting.state,
             Self::Retire(a) => &a.list.state,
             Self::Key(a) => &a.state,
         })

@@ -3,7 +3,10 @@
 use std::io::Write;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use casework::{Custody, Fate, RequestState};
+use casework::{
+    Custody, Fate, RequestState,
+    persons::{Signer, sign_exhibit_act},
+};
 use evidence::Numbers;
 use model::{Entry, ExhibitAct, Wish};
 use serde_json::json;
@@ -12,7 +15,14 @@ use super::{
     Desk,
     args::{AnswerArgs, DeclineArgs, HoldArgs, ReleaseArgs, RequestArgs, RetireArgs},
 };
-use crate::{case_command::Acting, clock, config::Config, exit::Exit, record::reading, state};
+use crate::{
+    clock,
+    config::Config,
+    exit::Exit,
+    person_command::{Hand, persons},
+    record::reading,
+    state,
+};
 
 pub(super) fn hold(arguments: &HoldArgs, out: &mut dyn Write) -> Result<Exit> {
     if arguments.authority.trim().is_empty() {
@@ -32,81 +42,33 @@ pub(super) fn hold(arguments: &HoldArgs, out: &mut dyn Write) -> Result<Exit> {
         };
         Ok((act, hold))
     };
-    let (index, hold) = desk.act(&arguments.exhibit, act)?;
+    let (index, hold) = desk.act(&arguments.exhibit, None, act)?;
     desk.tell(&arguments.exhibit, "held", &hold, index, out)
 }
 
 pub(super) fn release(arguments: &ReleaseArgs, out: &mut dyn Write) -> Result<Exit> {
-    let wish = Wish::ReleaseHold {
-        hold: arguments.hold.clone(),
-    };
-    ask(
-        &arguments.acting,
-        &arguments.exhibit,
-        &wish,
-        &arguments.reason,
-        out,
-    )
+    let hand = Hand::of(&arguments.acting, &arguments.signing)?;
+    let (exhibit, hold) = (&arguments.exhibit, &arguments.hold);
+    let wish = Wish::ReleaseHold { hold: hold.clone() };
+    let command = format!("posse exhibit release {exhibit} --hold {hold} --reason TEXT");
+    let desk = Desk::at(&arguments.acting)?;
+    let signer = hand.of_two(&persons(&desk.dir)?, &command)?;
+    desk.ask((exhibit, &wish, &arguments.reason), &signer, out)
 }
 
 pub(super) fn purge(arguments: &RequestArgs, out: &mut dyn Write) -> Result<Exit> {
-    ask(
-        &arguments.acting,
-        &arguments.exhibit,
-        &Wish::Purge,
-        &arguments.reason,
-        out,
-    )
-}
-
-fn ask(
-    acting: &Acting,
-    exhibit: &str,
-    wish: &Wish,
-    reason: &str,
-    out: &mut dyn Write,
-) -> Result<Exit> {
-    let desk = Desk::at(acting)?;
-    let act = |custody: &Custody| {
-        let request = format!("RQ-{}", custody.requests.len() + 1);
-        let act = ExhibitAct::Asked {
-            at: clock::now(),
-            request: request.clone(),
-            exhibit: exhibit.to_owned(),
-            wish: wish.clone(),
-            by: desk.by.clone(),
-            account: state::account(),
-            reason: reason.to_owned(),
-        };
-        Ok((act, request))
-    };
-    let (index, request) = desk.act(exhibit, act)?;
-    desk.tell(exhibit, "asked", &request, index, out)?;
-    if !desk.json {
-        writeln!(
-            out,
-            "another person must agree: posse exhibit agree {exhibit} {request} --by NAME"
-        )?;
-    }
-    Ok(Exit::Success)
+    let hand = Hand::of(&arguments.acting, &arguments.signing)?;
+    let exhibit = &arguments.exhibit;
+    let command = format!("posse exhibit purge {exhibit} --reason TEXT");
+    let desk = Desk::at(&arguments.acting)?;
+    let signer = hand.of_two(&persons(&desk.dir)?, &command)?;
+    desk.ask((exhibit, &Wish::Purge, &arguments.reason), &signer, out)
 }
 
 pub(super) fn agree(arguments: &AnswerArgs, out: &mut dyn Write) -> Result<Exit> {
+    let hand = Hand::of(&arguments.acting, &arguments.signing)?;
     let desk = Desk::at(&arguments.acting)?;
     let (exhibit, request) = (&arguments.exhibit, &arguments.request);
-    let act = |custody: &Custody| {
-        let asked = custody.requests.get(request);
-        let asked = asked.with_context(|| format!("{exhibit} has no request {request}"))?;
-        let act = ExhibitAct::Agreed {
-            at: clock::now(),
-            request: request.clone(),
-            exhibit: exhibit.clone(),
-            wish: asked.wish.clone(),
-            by: desk.by.clone(),
-            account: state::account(),
-        };
-        Ok((act, asked.wish.clone()))
-    };
     // What was agreed on and then cut off is only to be carried out.
     let waits = desk
         .custody(exhibit)?
@@ -116,7 +78,28 @@ pub(super) fn agree(arguments: &AnswerArgs, out: &mut dyn Write) -> Result<Exit>
         let index = desk.vault.purge(&desk.ledger, exhibit, request)?;
         return desk.tell(exhibit, "destroyed", request, index, out);
     }
-    let (index, wish) = desk.act(exhibit, act)?;
+    let command = format!("posse exhibit agree {exhibit} {request}");
+    let signer = hand.of_two(&persons(&desk.dir)?, &command)?;
+    let act = |custody: &Custody| {
+        let asked = custody.requests.get(request);
+        let asked = asked.with_context(|| {
+            format!(
+                "{exhibit} has no request {request} that counts; posse exhibit show {exhibit} \
+                 says why"
+            )
+        })?;
+        let act = ExhibitAct::Agreed {
+            at: clock::now(),
+            request: request.clone(),
+            exhibit: exhibit.clone(),
+            wish: asked.wish.clone(),
+            by: String::new(),
+            account: state::account(),
+            signed: None,
+        };
+        Ok((act, asked.wish.clone()))
+    };
+    let (index, wish) = desk.act(exhibit, Some(&signer), act)?;
     match wish {
         Wish::ReleaseHold { hold } => desk.tell(exhibit, "released", &hold, index, out),
         Wish::Purge => {
@@ -127,33 +110,28 @@ pub(super) fn agree(arguments: &AnswerArgs, out: &mut dyn Write) -> Result<Exit>
 }
 
 pub(super) fn decline(arguments: &DeclineArgs, out: &mut dyn Write) -> Result<Exit> {
+    let hand = Hand::of(&arguments.acting, &arguments.signing)?;
     let desk = Desk::at(&arguments.acting)?;
+    let (exhibit, request) = (&arguments.exhibit, &arguments.request);
+    let command = format!("posse exhibit decline {exhibit} {request} --reason TEXT");
+    let signer = hand.of_two(&persons(&desk.dir)?, &command)?;
     let act = |custody: &Custody| {
-        match custody.requests.get(&arguments.request) {
+        match custody.requests.get(request) {
             Some(found) if found.state == RequestState::Open => {}
-            _ => bail!(
-                "{} has no open request {}",
-                arguments.exhibit,
-                arguments.request
-            ),
+            _ => bail!("{exhibit} has no open request {request}"),
         }
         let act = ExhibitAct::Declined {
             at: clock::now(),
-            request: arguments.request.clone(),
-            exhibit: arguments.exhibit.clone(),
-            by: desk.by.clone(),
+            request: request.clone(),
+            exhibit: exhibit.clone(),
+            by: String::new(),
             reason: arguments.reason.clone(),
+            signed: None,
         };
         Ok((act, ()))
     };
-    let (index, ()) = desk.act(&arguments.exhibit, act)?;
-    desk.tell(
-        &arguments.exhibit,
-        "declined",
-        &arguments.request,
-        index,
-        out,
-    )
+    let (index, ()) = desk.act(exhibit, Some(&signer), act)?;
+    desk.tell(exhibit, "declined", request, index, out)
 }
 
 pub(super) fn retire(arguments: &RetireArgs, out: &mut dyn Write) -> Result<Exit> {
@@ -210,20 +188,56 @@ pub(super) fn retire(arguments: &RetireArgs, out: &mut dyn Write) -> Result<Exit
 impl Desk {
     fn custody(&self, exhibit: &str) -> Result<Custody> {
         let record = self.vault.known(&self.ledger, exhibit)?;
-        Ok(Custody::of(&record.custody))
+        Ok(record.sum())
     }
 
-    /// Records what `make` makes of the custody so far, if it counts.
+    fn ask(
+        &self,
+        (exhibit, wish, reason): (&str, &Wish, &str),
+        signer: &Signer,
+        out: &mut dyn Write,
+    ) -> Result<Exit> {
+        let act = |custody: &Custody| {
+            let request = free_request(custody);
+            let act = ExhibitAct::Asked {
+                at: clock::now(),
+                request: request.clone(),
+                exhibit: exhibit.to_owned(),
+                wish: wish.clone(),
+                by: String::new(),
+                account: state::account(),
+                reason: reason.to_owned(),
+                signed: None,
+            };
+            Ok((act, request))
+        };
+        let (index, request) = self.act(exhibit, Some(signer), act)?;
+        self.tell(exhibit, "asked", &request, index, out)?;
+        if !self.json {
+            writeln!(
+                out,
+                "another person must agree: posse exhibit agree {exhibit} {request} --as KEYFILE"
+            )?;
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Records what `make` makes of the custody so far, signed if it takes two, if it counts.
     fn act<T>(
         &self,
         exhibit: &str,
+        signer: Option<&Signer>,
         make: impl FnOnce(&Custody) -> Result<(ExhibitAct, T)>,
     ) -> Result<(u64, T)> {
         // Nobody acts on it between the check and the entry.
         let _numbers = Numbers::lock(&self.dir)?;
         let custody = self.custody(exhibit)?;
-        let (act, value) = make(&custody)?;
-        custody.check(&act, clock::now())?;
+        let persons = persons(&self.dir)?;
+        let (mut act, value) = make(&custody)?;
+        if let Some(signer) = signer {
+            sign_exhibit_act(&mut act, persons.origin(), signer);
+        }
+        custody.check(&act, clock::now(), &persons)?;
         let indices = crate::record::record(&self.dir, vec![Entry::Exhibit(act)])?;
         Ok((indices.first().copied().unwrap_or_default(), value))
     }
@@ -244,4 +258,11 @@ impl Desk {
         }
         Ok(Exit::Success)
     }
+}
+
+/// The first name that no request has.
+fn free_request(custody: &Custody) -> String {
+    let mut names = (custody.asked.saturating_add(1)..).map(|number| format!("RQ-{number}"));
+    let free = names.find(|name| !custody.requests.contains_key(name));
+    free.unwrap_or_default()
 }

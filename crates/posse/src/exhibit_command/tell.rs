@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, Result};
-use casework::{Custody, ExhibitRecord};
+use casework::{ExhibitRecord, persons::PersonKey};
 use model::{Acquisition, Timestamp, harmless};
 use serde_json::{Value, json};
 use store::Store;
@@ -29,7 +29,7 @@ pub(super) fn list(arguments: &ListExhibitsArgs, out: &mut dyn Write) -> Result<
     };
     for number in &numbers {
         let record = known(&store, number)?;
-        let custody = Custody::of(&record.custody);
+        let custody = record.sum();
         let acquired = &record.acquired.what;
         let now = clock::now();
         let state = match (custody.purged, custody.hold_in_force(now), custody.fixity) {
@@ -82,7 +82,7 @@ pub(super) fn show(arguments: &OneArgs, out: &mut dyn Write) -> Result<Exit> {
 }
 
 fn whole(record: &ExhibitRecord) -> Value {
-    let custody = Custody::of(&record.custody);
+    let custody = record.sum();
     let steps: Vec<Value> = record
         .custody
         .iter()
@@ -159,17 +159,22 @@ fn human(record: &ExhibitRecord, out: &mut dyn Write) -> Result<()> {
         let word = value["act"].as_str().unwrap_or_default().replace('_', " ");
         let by = value["by"].as_str().unwrap_or("posse").to_owned();
         let reason = value["reason"].as_str().unwrap_or_default().to_owned();
+        let key = value["signed"]["key"].as_str();
+        let key = key.and_then(|key| PersonKey::parse(key).ok());
+        let signed = key.map_or_else(String::new, |key| format!(" (key {})", key.fingerprint()));
         writeln!(
             out,
-            "  {} [{}] {word} by {}: {}",
+            "  {} [{}] {word} by {}{}: {}",
             step.what.at(),
             step.index,
             harmless(&by),
+            harmless(&signed),
             harmless(&reason)
         )?;
     }
-    for (index, why) in Custody::of(&record.custody).strays {
-        writeln!(out, "  entry {index} had no effect: {why}")?;
+    for (index, why) in record.sum().strays {
+        let why = why.to_string();
+        writeln!(out, "  entry {index} had no effect: {}", harmless(&why))?;
     }
     Ok(())
 }
@@ -212,10 +217,7 @@ pub(super) fn verify(arguments: &VerifyArgs, out: &mut dyn Write) -> Result<Exit
     };
     let (mut intact, mut damaged, mut gone) = (0u64, 0u64, 0u64);
     for number in numbers {
-        if Custody::of(&known(&store, &number)?.custody)
-            .purged
-            .is_some()
-        {
+        if known(&store, &number)?.sum().purged.is_some() {
             gone += 1;
             if named {
                 writeln!(out, "{number} was destroyed")?;

@@ -187,7 +187,7 @@ impl Keeper {
             let Some(record) = evidence::exhibit(&store, &exhibit, Timestamp::MAX)? else {
                 continue;
             };
-            for (hold, until) in ends_of_holds(&record.custody, now) {
+            for (hold, until) in ends_of_holds(&record, now) {
                 let left = until.since(now);
                 let Some(mark) = WARNINGS.into_iter().filter(|mark| left <= *mark).min() else {
                     continue;

@@ -13,6 +13,7 @@ use model::Timestamp;
 use crate::{
     case_command::{Acting, time},
     cli::{ListArgs, StateArgs},
+    person_command::Signing,
 };
 
 #[derive(Args, Debug)]
@@ -80,9 +81,9 @@ impl ReferArgs {
     pub(crate) const fn state_of_owner(&self) -> Option<&StateArgs> {
         match &self.action {
             Some(ReferCommand::List(a)) => Some(&a.state),
-            Some(ReferCommand::Confirm(a)) => Some(&a.acting.state),
             Some(ReferCommand::Contacts(a)) => Some(&a.state),
-            Some(ReferCommand::Agree(a)) => Some(&a.acting.state),
+            // They read key files, which are the caller's.
+            Some(ReferCommand::Confirm(_) | ReferCommand::Agree(_)) => None,
             None if self.to.is_none() => Some(&self.acting.state),
             None => None,
         }
@@ -93,11 +94,11 @@ impl ReferArgs {
 pub(crate) enum ReferCommand {
     /// List what was referred.
     List(ListArgs),
-    /// Say that you looked a contact up. Two different people make it good.
+    /// Say that you looked a contact up. Two people with their own keys make it good.
     Confirm(ConfirmArgs),
     /// What is known of a country's authorities, and what must be confirmed.
     Contacts(ContactsArgs),
-    /// Agree that a case goes to a country on the block list. It takes two different people.
+    /// Agree that a case goes to a country on the block list. It takes two people with their keys.
     Agree(AgreeArgs),
 }
 
@@ -116,6 +117,8 @@ pub(crate) struct ConfirmArgs {
     /// A table of jurisdictions of your own.
     #[arg(long, value_name = "FILE")]
     pub(crate) table: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     #[command(flatten)]
     pub(crate) acting: Acting,
 }
@@ -144,6 +147,8 @@ pub(crate) struct AgreeArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
     #[command(flatten)]
     pub(crate) acting: Acting,
 }

@@ -3,7 +3,10 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use casework::jurisdiction::{Confirmation, Country, Field, Jurisdictions, same_person};
+use casework::{
+    jurisdiction::{Confirmation, Country, Field, Jurisdictions, same_person},
+    persons::sign_authority_act,
+};
 use model::{AuthorityAct, Entry, Timestamp, harmless};
 use serde_json::json;
 
@@ -18,6 +21,7 @@ use crate::{
     clock,
     exit::Exit,
     operator::open_to_read,
+    person_command::{Hand, persons},
     record::{Numbers, reading, record},
 };
 
@@ -58,9 +62,13 @@ pub(super) fn list(arguments: &ListArgs, out: &mut dyn Write) -> Result<Exit> {
 }
 
 pub(super) fn confirm(arguments: &ConfirmArgs, out: &mut dyn Write) -> Result<Exit> {
+    let hand = Hand::of(&arguments.acting, &arguments.signing)?;
     let desk = Desk::at(&arguments.acting)?;
     let table = table(arguments.table.as_deref())?;
     let (country, field) = (arguments.country, arguments.field);
+    let command = format!("posse refer confirm {country} {field} --source WHERE");
+    let persons = persons(&desk.dir)?;
+    let signer = hand.of_two(&persons, &command)?;
     let _numbers = Numbers::lock(&desk.dir)?;
     let said = confirmations(&acts(&reading(&desk.dir)?)?);
     let value = match &arguments.value {
@@ -73,14 +81,16 @@ pub(super) fn confirm(arguments: &ConfirmArgs, out: &mut dyn Write) -> Result<Ex
             bail!("{what} must be one line of at most {TEXT_CHARS_MAX} characters");
         }
     }
-    let act = AuthorityAct::ContactConfirmed {
+    let mut act = AuthorityAct::ContactConfirmed {
         at: clock::now(),
         country: country.to_string(),
         field: field.to_string(),
         value: value.clone(),
-        by: desk.by.clone(),
+        by: String::new(),
         source: arguments.source.clone(),
+        signed: None,
     };
+    sign_authority_act(&mut act, persons.origin(), &signer);
     record(&desk.dir, vec![Entry::Authority(act)])?;
     let said = confirmations(&acts(&reading(&desk.dir)?)?);
     let standing = table.contact(country, field, &said, clock::now());
@@ -196,14 +206,21 @@ fn treaties(table: &Jurisdictions, country: Country, out: &mut dyn Write) -> Res
 }
 
 pub(super) fn agree(arguments: &AgreeArgs, out: &mut dyn Write) -> Result<Exit> {
+    let hand = Hand::of(&arguments.acting, &arguments.signing)?;
     let desk = Desk::at(&arguments.acting)?;
     if arguments.reason.trim().is_empty() {
         bail!("--reason is empty");
     }
+    let country = arguments.country;
+    let command = format!(
+        "posse refer agree {} --country {country} --reason TEXT",
+        arguments.case
+    );
+    let persons = persons(&desk.dir)?;
+    let signer = hand.of_two(&persons, &command)?;
     let _numbers = Numbers::lock(&desk.dir)?;
     let store = reading(&desk.dir)?;
     evidence::read_case(&store, &arguments.case, Timestamp::MAX)?;
-    let country = arguments.country;
     let before = acts(&store)?;
     let twice = before.iter().any(|act| match act {
         AuthorityAct::TransferAgreed {
@@ -211,22 +228,24 @@ pub(super) fn agree(arguments: &AgreeArgs, out: &mut dyn Write) -> Result<Exit> 
             country: to,
             by,
             ..
-        } => case == &arguments.case && to == country.as_str() && same_person(by, &desk.by),
+        } => case == &arguments.case && to == country.as_str() && same_person(by, signer.name()),
         _ => false,
     });
     if twice {
         bail!(
             "{} has agreed already; the second word must be another person's",
-            desk.by
+            signer.name()
         );
     }
-    let act = AuthorityAct::TransferAgreed {
+    let mut act = AuthorityAct::TransferAgreed {
         at: clock::now(),
         case: arguments.case.clone(),
         country: country.to_string(),
-        by: desk.by.clone(),
+        by: String::new(),
         reason: arguments.reason.clone(),
+        signed: None,
     };
+    sign_authority_act(&mut act, persons.origin(), &signer);
     let mut after = before;
     after.push(act.clone());
     record(&desk.dir, vec![Entry::Authority(act)])?;

@@ -250,9 +250,10 @@ pub(crate) fn table(file: Option<&Path>) -> Result<Jurisdictions> {
     Jurisdictions::parse(&bytes).with_context(|| file.display().to_string())
 }
 
+/// Those that count: what takes two people was signed by persons who were enrolled.
 pub(crate) fn acts(store: &Store) -> Result<Vec<AuthorityAct>> {
-    let acts = store.authority_acts()?.into_iter();
-    Ok(acts.map(|(_, act)| act).collect())
+    let persons = evidence::persons(store)?;
+    Ok(persons.weighed(store.authority_acts()?))
 }
 
 /// Every referral's number so far.

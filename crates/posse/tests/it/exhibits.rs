@@ -16,7 +16,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use store::Store;
 
-use crate::support::{Guard, POSSE, Site, failed_login, stderr, stdout, wait_until};
+use crate::{
+    persons,
+    support::{Guard, POSSE, Site, failed_login, stderr, stdout, wait_until},
+};
 
 const AUTHORITY: [&str; 2] = ["--authority", "contract 7, clause 3"];
 
@@ -408,32 +411,33 @@ fn nobody_destroys_or_releases_alone() {
         "--by",
         "ada",
     ]));
-    let held = act(&["purge", &number, "--reason", "done", "--by", "ada"]);
+    let state = site.state();
+    let [ada, grace] = persons::two(&state);
+    let by = |person: &persons::Person, words: &[&str]| {
+        person.does(&state, &[&["exhibit"], words].concat())
+    };
+    let purge = ["purge", &number, "--reason", "done"];
+    let held = by(&ada, &purge);
     assert!(stderr(&held).contains("HOLD-1"), "{}", stderr(&held));
-    let release = [
-        "release", &number, "--hold", "HOLD-1", "--reason", "over", "--by", "ada",
-    ];
-    ok(&act(&release));
-    for alone in ["ada", "Ada", " ADA"] {
-        let refused = act(&["agree", &number, "RQ-1", "--by", alone]);
-        assert!(!refused.status.success(), "{alone}");
-        assert!(
-            stderr(&refused).contains("another person"),
-            "{}",
-            stderr(&refused)
-        );
-    }
-    ok(&act(&["agree", &number, "RQ-1", "--by", "grace"]));
-    ok(&act(&[
-        "purge", &number, "--reason", "done", "--by", "grace",
-    ]));
+    let release = ["release", &number, "--hold", "HOLD-1", "--reason", "over"];
+    ok(&by(&ada, &release));
+    let refused = by(&ada, &["agree", &number, "RQ-1"]);
     assert!(
-        !act(&["agree", &number, "RQ-2", "--by", "grace"])
-            .status
-            .success()
+        stderr(&refused).contains("another person"),
+        "{}",
+        stderr(&refused)
     );
+    ok(&by(&grace, &["agree", &number, "RQ-1"]));
+    ok(&by(&grace, &purge));
+    assert!(!by(&grace, &["agree", &number, "RQ-2"]).status.success());
     assert_eq!(view(&site, &number).stdout, b"a");
-    ok(&act(&["agree", &number, "RQ-2", "--by", "ada"]));
+    ok(&by(
+        &grace,
+        &["decline", &number, "RQ-2", "--reason", "wait"],
+    ));
+    assert!(!by(&ada, &["agree", &number, "RQ-2"]).status.success());
+    ok(&by(&grace, &purge));
+    ok(&by(&ada, &["agree", &number, "RQ-3"]));
     assert!(sealed_files(&site).is_empty());
     let gone = view(&site, &number);
     assert!(stderr(&gone).contains("destroyed"), "{}", stderr(&gone));
@@ -517,6 +521,18 @@ fn after_400_days_exactly_what_policy_says_is_gone() {
     let done = ok(&at(&site, "400d", &["exhibit", "retire"]));
     assert!(done.contains("1 destroyed"), "{done}");
     assert_eq!(list(&site)[&in_case]["state"], "destroyed");
+    // The hold goes by two persons, and then policy takes its turn.
+    let [ada, grace] = persons::two(&site.state());
+    let release = ["release", &held, "--hold", "HOLD-1", "--reason", "over"];
+    ok(&ada.does(&site.state(), &[&["exhibit"], &release[..]].concat()));
+    ok(&at(&site, "400d", &["exhibit", "retire"]));
+    assert_ne!(list(&site)[&held]["state"], "destroyed");
+    ok(&grace.does(&site.state(), &["exhibit", "agree", &held, "RQ-1"]));
+    let done = ok(&at(&site, "400d", &["exhibit", "retire"]));
+    assert!(done.contains("1 destroyed"), "{done}");
+    assert_eq!(list(&site)[&held]["state"], "destroyed");
+    assert_ne!(list(&site)[&evidence]["state"], "destroyed");
+    ok(&site.ask(&["ledger", "verify"]));
 }
 
 #[test]

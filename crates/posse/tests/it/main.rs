@@ -35,6 +35,7 @@ mod openlog;
 mod openlog_stamps;
 mod openlog_tampering;
 mod package;
+mod persons;
 mod referral;
 mod replay;
 mod rules_import;

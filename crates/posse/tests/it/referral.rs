@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    geoip,
+    geoip, persons,
     support::{Guard, Site, failed_login, posse, stderr, stdout, wait_until},
 };
 
@@ -70,12 +70,12 @@ pub(crate) fn said(state: &Path, words: &[&str]) -> String {
 }
 
 pub(crate) fn confirm(state: &Path, country: &str, field: &str, value: &str) {
-    for by in ["officer a", "officer b"] {
+    for by in &persons::two(state) {
         let words = [
-            "refer", "confirm", country, field, "--by", by, "--source", "its page", "--value",
-            value,
+            "refer", "confirm", country, field, "--source", "its page", "--value", value,
         ];
-        said(state, &words);
+        let output = by.does(state, &words);
+        assert!(output.status.success(), "{}", stderr(&output));
     }
 }
 
@@ -268,12 +268,15 @@ fn contacts_grow_stale_and_one_person_is_not_two() {
         "{text}"
     );
     // The same person twice is one person.
-    for by in ["Officer C", "officer  c"] {
-        let words = [
-            "refer", "confirm", "FR", "portal", "--by", by, "--source", "x", "--value", "y",
-        ];
-        desk.said(&words);
+    let [a, b] = persons::two(&state);
+    let words = [
+        "refer", "confirm", "FR", "portal", "--source", "x", "--value", "y",
+    ];
+    for _ in 0..2 {
+        assert!(a.does(&state, &words).status.success());
     }
+    let by_name = desk.ask(&[&words[..], &["--by", b.name]].concat());
+    assert!(stderr(&by_name).contains("--as KEYFILE"), "{by_name:?}");
     let contacts = desk.said(&["refer", "contacts", "FR"]);
     assert!(contacts.contains("a second person must"), "{contacts}");
     // What is marked red stays.
@@ -346,24 +349,22 @@ fn a_database_tells_where_sources_are_and_blocked_countries_need_two() {
         stdout(&refused).contains("Two different people"),
         "{refused:?}"
     );
-    let agree = |by: &str| {
-        let words = [
-            "refer",
-            "agree",
-            &case,
-            "--country",
-            "KP",
-            "--by",
-            by,
-            "--reason",
-            "counsel",
-        ];
-        ask(&state, &words)
-    };
-    assert!(agree("officer a").status.success());
-    assert!(!agree("OFFICER A").status.success());
+    let agree = [
+        "refer",
+        "agree",
+        &case,
+        "--country",
+        "KP",
+        "--reason",
+        "counsel",
+    ];
+    let [a, b] = persons::two(&state);
+    assert!(!ask(&state, &agree).status.success());
+    assert!(a.does(&state, &agree).status.success());
+    let again = a.does(&state, &agree);
+    assert!(stderr(&again).contains("another person"), "{again:?}");
     assert!(!ask(&state, &words).status.success());
-    assert!(agree("officer b").status.success());
+    assert!(b.does(&state, &agree).status.success());
     said(&state, &words);
     xarf(&site, &state, &case, &mmdb);
 }
