@@ -4,13 +4,14 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
+use casework::persons::{Signer, sign_person_act};
 use enforce::fuzzing::written;
 use fuzz_targets::{fleet_frame_seeds, fleet_snapshot_seeds, snapshot_seed};
 use ledger::{
     AddCheckpoint, Checkpoint, CosigningKey, Hash, Leaf, ProofFile, Salt, SigningKey, commitment,
     leaf_hash,
 };
-use model::{ContentHash, HandoverAct, Timestamp};
+use model::{ContentHash, HandoverAct, PersonAct, Timestamp};
 
 fn main() -> io::Result<()> {
     let ledger = ledger_seeds();
@@ -45,6 +46,7 @@ fn main() -> io::Result<()> {
     put("lapi_alert-query", &knobbed(&[2], QUERIES))?;
     put("lapi_alert-duration", &knobbed(&[3], DURATIONS))?;
     put("handover_act", &handovers())?;
+    put("person", &persons())?;
     put("referral_cut", CUTS)?;
     put("openc2", COMMANDS)?;
     put("warninglist", WARNINGLISTS)?;
@@ -412,6 +414,40 @@ fn ledger_seeds() -> Vec<Vec<u8>> {
 }
 
 /// An offer; an offer and its receipt; and what follows them.
+fn persons() -> Vec<Vec<u8>> {
+    let [one, two] = [1, 2].map(|seed| Signer::from_seed("officer", &[seed; 32]));
+    let enrolled = |key: &str, by: Option<&Signer>| {
+        let mut act = PersonAct::Enrolled {
+            at: Timestamp::from_seconds(1_795_291_200),
+            name: "officer".to_owned(),
+            key: key.to_owned(),
+            by: "root".to_owned(),
+            signed: None,
+        };
+        if let Some(by) = by {
+            sign_person_act(&mut act, "fuzz.example/other", by);
+        }
+        serde_json::to_string(&act).unwrap_or_default()
+    };
+    let key = |of: &Option<Signer>| {
+        of.as_ref()
+            .map_or_else(String::new, |s| s.key().to_string())
+    };
+    let first = enrolled(&key(&one), None);
+    let second = enrolled(&key(&two), one.as_ref());
+    let file = format!(
+        "posse person key v1\nname \"officer\"\npublic {}\nsalt {}\nsealed {}\n",
+        key(&one),
+        "0a".repeat(16),
+        "0b".repeat(48)
+    );
+    vec![
+        [&[0], first.as_bytes()].concat(),
+        [&[0], format!("{first}\n{second}\n{first}").as_bytes()].concat(),
+        [&[1], file.as_bytes()].concat(),
+    ]
+}
+
 fn handovers() -> Vec<String> {
     let Ok(key) = SigningKey::from_seed("acme.example/log", [1; 32]) else {
         return Vec::new();

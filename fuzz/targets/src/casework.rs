@@ -3,10 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use casework::{
+    Indexed,
     handover::{self, Handover},
+    persons::Persons,
     referral::fuzzing::{addresses_in, clean},
 };
-use model::HandoverAct;
+use evidence::person_key::SealedKey;
+use model::{HandoverAct, PersonAct};
 
 /// JSON, one act a line: what is taken was signed by the key it names and is written the same, and
 /// nothing is received that was not offered.
@@ -29,6 +32,31 @@ pub fn handover_act(data: &[u8]) {
         assert!(matches!(acts.first(), Some(HandoverAct::Offered { .. })));
         assert!(sum.looks <= handover::LOOKS_MAX && acts.len() <= handover::ACTS_MAX);
     }
+}
+
+/// Knob 0: enrolments and revocations, one JSON object a line: without a signature that holds
+/// nobody but the first is enrolled, and what is refused would be refused again. Else: a key file,
+/// which prints as it was read.
+pub fn person(data: &[u8]) {
+    let (kind, data) = crate::knob(data);
+    if kind != 0 {
+        let text = String::from_utf8_lossy(data);
+        if let Some(key) = SealedKey::parse(&text) {
+            assert_eq!(key.to_text(), text);
+        }
+        return;
+    }
+    let acts: Vec<Indexed<PersonAct>> = (0..)
+        .zip(data.split(|b| *b == b'\n'))
+        .filter_map(|(index, line)| {
+            let what = serde_json::from_slice(line).ok()?;
+            Some(Indexed { index, what })
+        })
+        .collect();
+    // Nobody signed anything for this ledger.
+    let persons = Persons::of("fuzz.example/log", &acts);
+    assert!(persons.all().len() <= 1 && persons.enrolled().count() <= 1);
+    assert!(persons.strays.len() + persons.all().len() == acts.len());
 }
 
 /// A line of words to hold back, parted by `|`, and the text: nothing of them is left, and no

@@ -23,7 +23,7 @@ mod syslog;
 mod time_server;
 
 pub use self::{
-    casework::{handover_act, referral_cut},
+    casework::{handover_act, person, referral_cut},
     date::date,
     expression::expression,
     fail2ban::fail2ban,
@@ -61,6 +61,7 @@ pub const TARGETS: [Target; 23] = [
     ("line", line),
     ("netlink_reply", netlink_reply),
     ("openc2", openc2),
+    ("person", person),
     ("referral_cut", referral_cut),
     ("rule_yaml", rule_yaml),
     ("sigma", sigma),

@@ -14,6 +14,7 @@ use serde_json::Value;
 use store::{Durability, Store, StoreOptions};
 
 use crate::{
+    court_pack::own_verifier,
     referral::{ask, said},
     support::{Site, posse, stderr, stdout},
 };
@@ -209,7 +210,7 @@ fn enrolment_takes_the_words_of_others() {
     let revoke = ["person", "revoke", "--name", "mary", "--reason", "left"];
     assert!(c.does(&state, &revoke).status.success());
     refused(&c.does(&state, &purge), "is not enrolled here");
-    let notices = said(&state, &["ledger", "export"]);
+    let notices = said(&state, &["ledger", "show", "--limit", "100"]);
     assert!(notices.contains("person_enrolled") && notices.contains("person_revoked"));
     // The key file is its owner's alone, and holds nothing that signs without the passphrase.
     let file = Path::new(&a.file);
@@ -369,4 +370,88 @@ fn an_agreement_written_past_the_command_line_has_no_effect_on_the_vault() {
             .success()
     );
     assert!(said(&state, &["ledger", "verify"]).starts_with("OK"));
+}
+
+#[test]
+fn a_court_pack_shows_whose_keys_signed_and_still_proves_itself() {
+    let site = Site::new();
+    let state = site.state();
+    let opened = said(
+        &state,
+        &[
+            "case",
+            "open",
+            "--title",
+            "t",
+            "--authority",
+            "a",
+            "--purpose",
+            "security",
+            "--json",
+        ],
+    );
+    let opened: Value = serde_json::from_str(opened.trim()).unwrap();
+    let case = opened["case"].as_str().unwrap();
+    let file = site.path("seen.log");
+    fs::write(&file, b"what was seen").unwrap();
+    let file = file.display().to_string();
+    let add = [
+        "exhibit",
+        "add",
+        &file,
+        "--authority",
+        "a",
+        "--case",
+        case,
+        "--json",
+    ];
+    let added: Value = serde_json::from_str(said(&state, &add).trim()).unwrap();
+    let number = added["exhibit"].as_str().unwrap();
+    said(
+        &state,
+        &[
+            "exhibit",
+            "hold",
+            number,
+            "--authority",
+            "o",
+            "--reason",
+            "r",
+        ],
+    );
+    let [a, b] = two(&state);
+    let asks = [
+        "exhibit", "release", number, "--hold", "HOLD-1", "--reason", "over",
+    ];
+    assert!(a.does(&state, &asks).status.success());
+    assert!(
+        b.does(&state, &["exhibit", "agree", number, "RQ-1"])
+            .status
+            .success()
+    );
+    let pack = site.path("pack");
+    said(
+        &state,
+        &["case", "export", case, "--to", &pack.display().to_string()],
+    );
+    let custody = fs::read_to_string(pack.join(format!("data/exhibits/{number}/custody.json")));
+    let custody: Value = serde_json::from_str(&custody.unwrap()).unwrap();
+    let keys: Vec<&str> = custody["custody"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|line| line["act"]["signed"]["key"].as_str())
+        .collect();
+    assert_eq!(keys, [a.public.as_str(), b.public.as_str()]);
+    let graph = fs::read_to_string(pack.join("data/case.jsonld")).unwrap();
+    assert_eq!(
+        graph.matches("(key ").count(),
+        2,
+        "the description of both acts"
+    );
+    let verified = posse(&["verify", &pack.display().to_string(), "--json"]);
+    let report: Value = serde_json::from_str(&stdout(&verified)).unwrap();
+    assert_eq!(report["ok"], true, "{report}");
+    let (good, said) = own_verifier(&pack, &[]);
+    assert!(good, "{said}");
 }
