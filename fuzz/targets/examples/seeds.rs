@@ -435,6 +435,10 @@ fn persons() -> Vec<Vec<u8>> {
     };
     let first = enrolled(&key(&one), None);
     let second = enrolled(&key(&two), one.as_ref());
+    let revoked = serde_json::json!({
+        "act": "revoked", "at": Timestamp::from_seconds(1_795_291_300), "name": "officer",
+        "key": key(&one), "by": "officer", "reason": "left",
+    });
     let file = format!(
         "posse person key v1\nname \"officer\"\npublic {}\nsalt {}\nsealed {}\n",
         key(&one),
@@ -444,6 +448,7 @@ fn persons() -> Vec<Vec<u8>> {
     vec![
         [&[0], first.as_bytes()].concat(),
         [&[0], format!("{first}\n{second}\n{first}").as_bytes()].concat(),
+        [&[0], format!("{first}\n{revoked}").as_bytes()].concat(),
         [&[1], file.as_bytes()].concat(),
     ]
 }

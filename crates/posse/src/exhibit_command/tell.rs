@@ -154,6 +154,10 @@ fn human(record: &ExhibitRecord, out: &mut dyn Write) -> Result<()> {
     if !a.note.is_empty() {
         writeln!(out, "  note       {}", harmless(&a.note))?;
     }
+    custody(record, out)
+}
+
+fn custody(record: &ExhibitRecord, out: &mut dyn Write) -> Result<()> {
     for step in &record.custody {
         let value = serde_json::to_value(&step.what)?;
         let word = value["act"].as_str().unwrap_or_default().replace('_', " ");
