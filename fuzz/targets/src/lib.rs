@@ -46,7 +46,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     ("checkpoint", checkpoint),
     ("court_pack", court_pack),
     ("date", date),
