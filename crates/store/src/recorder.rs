@@ -354,7 +354,8 @@ impl Worker {
 
     /// Waits for a message, or for the next try; then takes what else is there.
     fn receive(&mut self) {
-        let first = match &self.retry {
+        // With nothing to try again the next try is the next message.
+        let first = match self.retry.as_ref().filter(|_| self.has_work()) {
             Some(retry) => self.receiver.recv_deadline(retry.at),
             None => self
                 .receiver
@@ -378,14 +379,14 @@ impl Worker {
     fn take(&mut self, message: Message) {
         match (message, &self.retry) {
             (Message::Stop, _) => self.stopping = true,
-            // A person who waits is told at once.
+            // A person who waits is told at once, unless it is time to try again.
             (
                 Message::Job(Job {
                     entries,
                     reply: Some(reply),
                 }),
                 Some(retry),
-            ) => {
+            ) if Instant::now() < retry.at => {
                 self.shared.leave(entries.len() as u64, weight(&entries));
                 let _ = reply.send(Err(StoreError::Paused {
                     cause: retry.cause.clone(),

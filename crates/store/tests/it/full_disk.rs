@@ -256,3 +256,31 @@ fn bans_are_there_after_a_restart_on_a_full_disk() {
         }
     }
 }
+
+#[test]
+fn one_who_waits_is_recorded_again_although_nothing_else_is_queued() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mount) = Mount::new(dir.path()) else {
+        return;
+    };
+    let state = mount.0.join("state");
+    let store = Store::open(&state, full_durability()).unwrap();
+    let recorder = Recorder::start(store, Box::new(|_| {})).unwrap();
+    recorder.record_and_wait(vec![notice(0)]).unwrap();
+    let ballast = fill(&mount.0);
+    let mut next = 1;
+    let refused = loop {
+        match recorder.record_and_wait(vec![notice(next)]) {
+            Ok(_) => next += 1,
+            Err(refused) => break refused,
+        }
+        assert!(next < 10_000, "the disk is never full");
+    };
+    assert!(refused.to_string().contains("full"), "{refused}");
+    fs::remove_file(ballast).unwrap();
+    wait_until("it is recorded", || {
+        recorder.record_and_wait(vec![notice(next)]).is_ok()
+    });
+    assert_eq!(recorder.status().paused, None);
+    recorder.stop().verify(&mut quiet).unwrap();
+}
