@@ -25,6 +25,7 @@ pub mod persons;
 pub mod referral;
 mod retention;
 mod span;
+pub mod submission;
 
 pub use bag::zip;
 pub use case::{Case, CaseError, Closing, Forbearance, Note, Referral, Step, Taken};

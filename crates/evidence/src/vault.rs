@@ -22,7 +22,7 @@ use std::{
 use casework::ExhibitRecord;
 use model::{
     Acquisition, AlertId, CaseAct, CaseStep, ClockTruth, ContentHash, Derivation, Entry,
-    ExhibitAct, SourceSpan, Timestamp, Tlp, ToolUsed,
+    ExhibitAct, Sender, SourceSpan, Timestamp, Tlp, ToolUsed,
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -166,6 +166,13 @@ impl Vault {
         self.key.id()
     }
 
+    /// Bytes that are left for exhibits on the disk.
+    pub fn room(&self) -> Result<u64, EvidenceError> {
+        let told = rustix::fs::statvfs(&self.root)
+            .map_err(|e| io_at(&self.root, "ask how much room is left in")(e.into()))?;
+        Ok(told.f_bavail.saturating_mul(told.f_frsize))
+    }
+
     /// Where that key lies.
     pub fn key_file(&self) -> PathBuf {
         self.root.join("vault.key")
@@ -280,6 +287,25 @@ impl Vault {
         incoming: &Incoming,
         facts: Facts,
     ) -> Result<Acquired, EvidenceError> {
+        // What was made of an exhibit is whose that one is.
+        let sender = match &facts.parent {
+            Some((parent, _)) => {
+                let parent = exhibit(&ledger.read()?, &parent.exhibit, Timestamp::MAX)?;
+                parent.and_then(|record| record.acquired.what.sender)
+            }
+            None => None,
+        };
+        self.acquire_from(ledger, incoming, facts, sender)
+    }
+
+    /// The same of what somebody sent.
+    pub fn acquire_from(
+        &self,
+        ledger: &dyn Ledger,
+        incoming: &Incoming,
+        facts: Facts,
+        sender: Option<Box<Sender>>,
+    ) -> Result<Acquired, EvidenceError> {
         check(&facts)?;
         let numbers = Numbers::lock(&self.state)?;
         let taken = self.numbers(ledger)?;
@@ -287,7 +313,8 @@ impl Vault {
         let number = numbers.next("EX", 6, now, taken.iter().map(String::as_str));
         let case = facts.case.clone();
         let by = facts.by.clone();
-        let acquisition = self.acquisition(incoming, facts, &number);
+        let mut acquisition = self.acquisition(incoming, facts, &number);
+        acquisition.sender = sender;
         let put = self.put(incoming, &number);
         let recorded = put.and_then(|()| {
             let act = ExhibitAct::Acquired(Box::new(acquisition.clone()));
@@ -360,6 +387,7 @@ impl Vault {
             tlp: facts.tlp,
             sources: facts.sources,
             alert: facts.alert,
+            sender: None,
             sealed_with: format!("AES-256-GCM, wrapped by vault key {}", self.key.id()),
             note: facts.note,
         }

@@ -36,12 +36,14 @@ pub enum Act {
     Offer,
     /// Take files that were offered to the own organisation.
     Receive,
+    /// Send exhibits, and read those of the own organisation.
+    Exhibit,
     /// Invite, revoke, add keys, change communities.
     Govern,
 }
 
 impl Act {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Report,
         Self::State,
@@ -52,6 +54,7 @@ impl Act {
         Self::Allow,
         Self::Offer,
         Self::Receive,
+        Self::Exhibit,
         Self::Govern,
     ];
 
@@ -67,6 +70,7 @@ impl Act {
             Self::Allow => "change allowlists",
             Self::Offer => "offer files of cases",
             Self::Receive => "receive files of cases",
+            Self::Exhibit => "send and read exhibits",
             Self::Govern => "govern the hub",
         }
     }
@@ -81,6 +85,7 @@ const fn acts(role: Role) -> &'static [Act] {
             Act::Appeal,
             Act::Here,
             Act::Offer,
+            Act::Exhibit,
         ],
         Role::Analyst => &[
             Act::Read,
@@ -91,6 +96,7 @@ const fn acts(role: Role) -> &'static [Act] {
             Act::Allow,
             Act::Here,
             Act::Offer,
+            Act::Exhibit,
         ],
         Role::Partner => &[Act::Read, Act::State, Act::Appeal, Act::Here, Act::Offer],
         Role::Police => &[Act::Read, Act::State, Act::Appeal, Act::Here, Act::Receive],
@@ -206,7 +212,7 @@ mod tests {
     #[test]
     fn a_role_may_no_more_than_it_needs() {
         let all = [
-            (Role::Guard, "RSLAHO"),
+            (Role::Guard, "RSLAHOX"),
             (Role::Witness, "H"),
             (Role::Bouncer, "RH"),
         ];
@@ -217,6 +223,7 @@ mod tests {
             Act::Appeal => 'A',
             Act::Here => 'H',
             Act::Offer => 'O',
+            Act::Exhibit => 'X',
             Act::Report | Act::Alerts | Act::Allow | Act::Receive | Act::Govern => '!',
         };
         for (role, allowed) in all {
@@ -228,6 +235,21 @@ mod tests {
         let governs = |role| may(&caller(role), Act::Govern).is_ok();
         assert!(governs(Role::Operator));
         assert!(!governs(Role::Analyst) && !governs(Role::Police) && !governs(Role::Machine));
+    }
+
+    #[test]
+    fn exhibits_are_for_who_defends() {
+        let exhibits = |role| may(&caller(role), Act::Exhibit).is_ok();
+        assert!(exhibits(Role::Guard) && exhibits(Role::Analyst));
+        for role in [
+            Role::Partner,
+            Role::Police,
+            Role::Witness,
+            Role::Bouncer,
+            Role::Machine,
+        ] {
+            assert!(!exhibits(role), "{role}");
+        }
     }
 
     #[test]

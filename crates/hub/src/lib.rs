@@ -19,6 +19,7 @@ mod db;
 #[cfg(test)]
 mod door;
 mod error;
+mod exhibits;
 mod fanout;
 pub mod feeds;
 pub mod gate;
@@ -48,6 +49,7 @@ pub use ban::{Ban, BanId, Change, Changes, EndCause, Point};
 pub use caller::{Caller, KeyKind, Means, Role};
 pub use core::{Core, Hub, SystemOf};
 pub use error::{HubError, LoginError, OrderError};
+pub use exhibits::ExhibitOptions;
 pub use member::{Invite, RefusedBan, RulesChange, Wish};
 pub use metrics::serve_metrics;
 pub use names::{CommunityId, Generation, HubTime, NameError, OrgId};

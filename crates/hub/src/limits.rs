@@ -46,6 +46,21 @@ pub const HANDOVERS_MAX: usize = 20_000;
 pub const HANDOVERS_LISTED_MAX: usize = 500;
 /// How long a package may take on its way in.
 pub const PACKAGE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(1_800);
+/// Exhibits on their way in or out at a time, and of them those of one organisation.
+pub const EXHIBITS_MOVING_MAX: usize = 16;
+pub const EXHIBITS_MOVING_PER_ORGANISATION_MAX: usize = 4;
+/// Bytes of an exhibit that comes in, unless the operator says otherwise.
+pub const EXHIBIT_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that exhibits leave free on the disk, unless the operator says otherwise.
+pub const EXHIBIT_ROOM_MIN: u64 = 1 << 30;
+/// How long an exhibit may take on its way in or out, and how long its next bytes.
+pub const EXHIBIT_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(7_200);
+pub const EXHIBIT_PIECE_WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+/// Questions about exhibits that read the ledger at a time.
+pub const EXHIBIT_QUESTIONS_MAX: usize = 4;
+/// Exhibits in one list, and those looked at for it.
+pub const EXHIBITS_LISTED_MAX: usize = 200;
+pub const EXHIBITS_LOOKED_AT_MAX: usize = 5_000;
 /// Members of all organisations.
 pub const MEMBERS_MAX: usize = 100_000;
 /// Invitations that are not over yet, used or not.

@@ -35,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     Core, Hub,
     error::HubError,
+    exhibits::{self, ExhibitOptions},
     feeds, handovers, lapi, limits, openc2,
     registry::{Fingerprint, Hash},
     routes,
@@ -85,6 +86,8 @@ pub struct ServerOptions {
     pub lapi: lapi::Config,
     /// The state folder whose ledger is handed out below `/ledger`; absent: none is.
     pub ledger: Option<PathBuf>,
+    /// Where exhibits are kept; absent: none are taken.
+    pub exhibits: Option<ExhibitOptions>,
 }
 
 struct Server {
@@ -117,14 +120,19 @@ pub async fn serve(
             }
         });
     }
-    let mut doors = doors(&core, options.lapi);
+    let (mut doors, people) = doors(&core, options.lapi);
     if let Some(state) = options.ledger {
         doors = doors.nest_service("/ledger", openlog::router(state));
     }
+    let exhibits = match options.exhibits {
+        Some(exhibits) => exhibits::router(core.clone(), people, exhibits),
+        None => Router::new(),
+    };
     let server = Arc::new(Server {
         all: doors
             .clone()
             .merge(handovers::router(core.clone()))
+            .merge(exhibits)
             .merge(routes::router(core, authority.pem().to_owned())),
         doors,
         tls: tls::config(&own)?,
@@ -138,11 +146,13 @@ pub async fn serve(
     Ok(())
 }
 
-fn doors(core: &Core, config: lapi::Config) -> Router {
-    Router::new()
-        .merge(lapi::router_with(core.clone(), config))
+fn doors(core: &Core, config: lapi::Config) -> (Router, Option<lapi::People>) {
+    let (lapi, people) = lapi::open(core.clone(), config);
+    let router = Router::new()
+        .merge(lapi)
         .merge(feeds::router(core.clone()))
-        .merge(openc2::router(core.clone()))
+        .merge(openc2::router(core.clone()));
+    (router, people)
 }
 
 async fn renew(own: Arc<Own>) {

@@ -144,11 +144,35 @@ pub struct Acquisition {
     /// The alert whose raw lines these are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertId>,
+    /// Who sent it, or what it was made of, here over the network, and what they said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Box<Sender>>,
     /// Which key seals it at rest; never the key.
     pub sealed_with: String,
     /// What a reader must know of the bytes: how complete they are, what they belong to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+/// Who sent an exhibit to a hub, which knows the first three itself; the rest is the sender's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// Whose exhibit it is: only people and machines of this organisation get it back.
+    pub organisation: String,
+    pub name: String,
+    /// The address of the connection.
+    pub from: String,
+    /// How it was taken where it came from: `upload`, `log_pull`, …
+    pub method: String,
+    /// Host, site, sensor that it was taken at.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolUsed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockTruth>,
 }
 
 /// An exhibit made from another one, which stays as it is.

@@ -48,7 +48,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
 pub use exhibit_act::{
-    Acquisition, ClockTruth, Derivation, ExhibitAct, Redaction, SourceSpan, ToolUsed, Wish,
+    Acquisition, ClockTruth, Derivation, ExhibitAct, Redaction, Sender, SourceSpan, ToolUsed, Wish,
 };
 pub use fleet_act::FleetAct;
 pub use handover_act::HandoverAct;

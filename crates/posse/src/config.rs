@@ -200,6 +200,10 @@ pub(crate) struct EvidenceConfig {
     retention: BTreeMap<String, Period>,
     /// Every exhibit is read and compared so often.
     fixity: Period,
+    /// Of a hub: bytes of one exhibit that comes in over HTTP.
+    pub(crate) upload_max: Bytes,
+    /// Of a hub: such exhibits leave so much of the disk free.
+    pub(crate) upload_room: Bytes,
     /// Asked how far the clock is off when evidence is taken; none: nobody is.
     #[serde(deserialize_with = "time_servers")]
     pub(crate) time_servers: Vec<TimeServer>,
@@ -237,6 +241,8 @@ impl Default for EvidenceConfig {
             fixity: Period(FIXITY_EVERY),
             time_servers: Vec::new(),
             collect_paths: COLLECT_PATHS.map(PathBuf::from).to_vec(),
+            upload_max: Bytes(hub::limits::EXHIBIT_BYTES_MAX),
+            upload_room: Bytes(hub::limits::EXHIBIT_ROOM_MIN),
         }
     }
 }

@@ -15,6 +15,7 @@ mod crew;
 mod deadlines;
 mod doctor;
 mod drill;
+mod evidence_keeper;
 mod exhibit_command;
 mod exit;
 mod explain;

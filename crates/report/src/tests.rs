@@ -63,6 +63,7 @@ fn acquisition(number: usize) -> Acquisition {
         sources: vec![],
         alert: None,
         note: String::new(),
+        sender: None,
         sealed_with: "vault".to_owned(),
     }
 }

@@ -48,6 +48,9 @@ fn main() -> io::Result<()> {
     put("handover_act", &handovers())?;
     put("person", &persons())?;
     put("referral_cut", CUTS)?;
+    put("submission", &knobbed(&[0], HEADERS))?;
+    put("submission-json", &knobbed(&[1], SUBMISSIONS))?;
+    put("submission-digest", &knobbed(&[2], DIGESTS))?;
     put("openc2", COMMANDS)?;
     put("warninglist", WARNINGLISTS)?;
     put("line", &knobbed(&[0, 5], SYSLOG_LINES))?;
@@ -94,6 +97,20 @@ fn time_servers() -> Vec<Vec<u8>> {
     ]
 }
 
+const HEADERS: &[&str] = &["eyJmaWxlX25hbWUiOiJhLmxvZyIsImF1dGhvcml0eSI6ImNvbnRyYWN0IDcifQ=="];
+const SUBMISSIONS: &[&str] = &[
+    r#"{"file_name":"a.log","authority":"contract 7"}"#,
+    r#"{"file_name":"a","authority":"x","title":"t","method":"log_pull","case":"CASE-2026-0001",
+        "class":"log","tlp":"amber+strict","reason":"r","media_type":"text/plain","place":"h",
+        "first_seen":"2026-11-21T17:51:01Z","tool":{"name":"n","version":"1","rules_hash":"",
+        "arguments":""},"clock":{"synchronised":true,"offset_microseconds":-3,
+        "error_bound_microseconds":9,"told_by":"adjtimex","time_zone":"UTC"},"note":"n\nm"}"#,
+    r#"{"file_name":"a"}"#,
+];
+const DIGESTS: &[&str] = &[
+    "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
+    "md5=:AA==:, sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:;p=1",
+];
 const ALERTS: &[&str] = &[
     "[]",
     "null",

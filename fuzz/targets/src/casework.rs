@@ -1,12 +1,15 @@
-//! Acts of hand-overs as they come from a hub or in a file, and texts that a referral is cut from.
+//! Acts of hand-overs as they come from a hub or in a file, texts that a referral is cut from, and
+//! heads of exhibits that are sent to a hub.
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use casework::{
     Indexed,
     handover::{self, Handover},
     persons::Persons,
     referral::fuzzing::{addresses_in, clean},
+    submission::{DIGEST_BYTES_MAX, Digests, HEADER_BYTES_MAX, Submission, content_digest},
 };
 use evidence::person_key::SealedKey;
 use model::{HandoverAct, PersonAct};
@@ -77,5 +80,38 @@ pub fn referral_cut(data: &[u8]) {
             address == shown || address.is_unspecified(),
             "{address} in {clean:?}"
         );
+    }
+}
+
+/// The first byte: a `posse-exhibit` header (0), its JSON (1), or a `Content-Digest`. What is taken
+/// names an authority and reads the same when it is written again; only known hashes fit.
+pub fn submission(data: &[u8]) {
+    let (kind, bytes) = crate::knob(data);
+    if kind > 1 {
+        let Ok(said) = Digests::read(bytes) else {
+            return;
+        };
+        assert!(bytes.len() <= DIGEST_BYTES_MAX);
+        if let Some(sha256) = said.sha256 {
+            let sha512 = said.sha512.clone().unwrap_or_default();
+            assert!(said.fit(&sha256, &sha512));
+            assert!(!said.fit(&model::ContentHash::of(bytes), &sha512));
+            let back = Digests::read(content_digest(&sha256).as_bytes()).ok();
+            assert_eq!(back.and_then(|back| back.sha256), Some(sha256));
+        }
+        return;
+    }
+    let read = match kind {
+        0 => Submission::read(bytes),
+        _ => Submission::read(STANDARD.encode(bytes).as_bytes()),
+    };
+    let Ok(read) = read else {
+        return;
+    };
+    assert!(!read.authority.trim().is_empty() && !read.title.trim().is_empty());
+    assert!(!read.file_name.chars().any(char::is_control));
+    let written = read.write();
+    if written.len() <= HEADER_BYTES_MAX {
+        assert_eq!(Submission::read(written.as_bytes()), Ok(read));
     }
 }

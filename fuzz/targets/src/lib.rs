@@ -23,7 +23,7 @@ mod syslog;
 mod time_server;
 
 pub use self::{
-    casework::{handover_act, person, referral_cut},
+    casework::{handover_act, person, referral_cut, submission},
     date::date,
     expression::expression,
     fail2ban::fail2ban,
@@ -46,7 +46,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     ("checkpoint", checkpoint),
     ("court_pack", court_pack),
     ("date", date),
@@ -66,6 +66,7 @@ pub const TARGETS: [Target; 24] = [
     ("rule_yaml", rule_yaml),
     ("sigma", sigma),
     ("snapshot", snapshot),
+    ("submission", submission),
     ("syslog", syslog),
     ("time_server", time_server),
     ("time_stamp", time_stamp),

@@ -51,6 +51,7 @@ pub(crate) fn acquisition() -> Acquisition {
         sources: vec![],
         alert: None,
         note: String::new(),
+        sender: None,
         sealed_with: "vault".to_owned(),
     }
 }

@@ -29,13 +29,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     routing::{delete, get, post},
 };
 use tokio::sync::Semaphore;
 
 pub(crate) use self::auth::Peer;
-use crate::Core;
+use crate::{Caller, Core, Means};
 use pollers::Pollers;
 use token::Tokens;
 
@@ -75,11 +75,28 @@ pub fn router(core: Core) -> Router {
 }
 
 pub fn router_with(core: Core, config: Config) -> Router {
+    open(core, config).0
+}
+
+/// Who of the people logged in, for the doors beside this one.
+#[derive(Clone)]
+pub(crate) struct People(Arc<Door>);
+
+impl People {
+    /// The person whose token this request bears.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        let caller = self.0.machine(headers).ok()?;
+        (caller.means == Means::Password).then_some(caller)
+    }
+}
+
+/// The routes, and who came in by them.
+pub(crate) fn open(core: Core, config: Config) -> (Router, Option<People>) {
     let tokens = match Tokens::new() {
         Ok(tokens) => tokens,
         Err(error) => {
             tracing::error!(%error, "no randomness, so no logins: the Local API stays closed");
-            return Router::new();
+            return (Router::new(), None);
         }
     };
     let door = Arc::new(Door {
@@ -90,6 +107,10 @@ pub fn router_with(core: Core, config: Config) -> Router {
         registrations: machines::Registrations::default(),
         pushes: Semaphore::new(PUSHES_MAX),
     });
+    (routes(&door), Some(People(door)))
+}
+
+fn routes(door: &Arc<Door>) -> Router {
     let v1 = Router::new()
         .route(
             "/decisions",
@@ -134,11 +155,11 @@ pub fn router_with(core: Core, config: Config) -> Router {
         })
         // Bodies are read, and bounded, by `body`.
         .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::clone(&door));
+        .with_state(Arc::clone(door));
     let people = Router::new()
         .route("/people/v1/login", post(people::login))
         .layer(DefaultBodyLimit::disable())
-        .with_state(door);
+        .with_state(Arc::clone(door));
     Router::new()
         .nest("/v1", v1)
         .merge(people)

@@ -179,6 +179,12 @@ pub(crate) enum Order {
         prefix: model::Prefix,
         reply: Reply<serde_json::Value>,
     },
+    Refused {
+        by: Caller,
+        what: String,
+        reason: String,
+        reply: Reply<()>,
+    },
     Record {
         act: FleetAct,
     },
@@ -661,6 +667,21 @@ impl Worker {
                 reply,
             } => {
                 let _ = reply.send(self.explain(&community, prefix, turn.now));
+            }
+            order => self.carry_out_notes(order, turn, before),
+        }
+    }
+
+    fn carry_out_notes(&mut self, order: Order, turn: &mut Turn, before: usize) {
+        match order {
+            Order::Refused {
+                by,
+                what,
+                reason,
+                reply,
+            } => {
+                self.refused(turn, &by, &what, &reason, Vec::new());
+                Self::answer(turn, before, reply, Ok(()), |(), _, _| {});
             }
             Order::Record { act } => turn.act(act),
             Order::Stop { reply } => turn.stop = Some(reply),

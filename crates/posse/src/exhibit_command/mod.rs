@@ -18,7 +18,7 @@ use model::harmless;
 
 pub(crate) use args::{ExhibitCommand, Taking};
 pub(crate) use logs::LogFiles;
-pub(crate) use take::{check_case, check_class, facts, take_alerts, tell, tool};
+pub(crate) use take::{check_case, check_class, facts, host, take_alerts, tell, tool};
 
 use crate::{
     case_command::Acting,

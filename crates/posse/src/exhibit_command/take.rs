@@ -175,7 +175,8 @@ pub(crate) fn tool(arguments: &str, rules_hash: String) -> ToolUsed {
     }
 }
 
-fn host() -> String {
+/// This machine, for the record.
+pub(crate) fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "unnamed host".to_owned(),

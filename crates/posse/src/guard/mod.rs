@@ -10,7 +10,6 @@
 
 mod alerts;
 mod errands;
-mod evidence;
 mod fleet;
 mod memory;
 mod pulse;

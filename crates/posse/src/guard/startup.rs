@@ -26,8 +26,8 @@ use store::{AlertFilter, IntakeJournal, Recorder, Store};
 use uplink::Uplink;
 
 use super::{
-    Guard, RECONCILE_EVERY, alerts, errands::Errands, evidence, fleet, memory, pulse::Pulse,
-    reload::Reload, signals, timekeeper::Jump, token,
+    Guard, RECONCILE_EVERY, alerts, errands::Errands, fleet, memory, pulse::Pulse, reload::Reload,
+    signals, timekeeper::Jump, token,
 };
 use crate::{
     board::Board,
@@ -37,7 +37,7 @@ use crate::{
     config::Config,
     content::{self, Content},
     control::{self, Pending},
-    deadlines,
+    deadlines, evidence_keeper,
     facts::Facts,
     feed::{self, Feed, Style},
     geoip::{GeoIp, GeoIpConfig},
@@ -86,7 +86,7 @@ fn ground(arguments: &RunArgs) -> Result<Ground> {
     let others = config.ledger.others().read()?;
     let facts = Facts::watch(config.sandbox.mode)
         .context("cannot start the thread that gathers host facts")?;
-    let hub = Kept::start(&config.hub, &dir)?;
+    let hub = Kept::start(&config.hub, &dir, arguments.config.as_deref())?;
     // From here on this process and all that it starts may do what the configuration needs.
     let sandbox = Sandbox::enter(&needs)?;
     Ok(Ground {
@@ -153,7 +153,7 @@ pub(super) fn start(arguments: &RunArgs) -> Result<Guard> {
     let (uplink, control) = open_lines(&around, button.try_clone()?)?;
     let printer = printer(&feed, arguments)?;
     let notifier = alerts::start(config, dir, &feed, &board)?;
-    evidence::start(config, dir, &recorder, &feed)?;
+    evidence_keeper::start(config, dir, &recorder, Some(&feed))?;
     let guard = Guard {
         sensors,
         engine,

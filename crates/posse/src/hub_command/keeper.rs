@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::{cli::HubArgs, exit::Exit};
+use crate::{cli::HubArgs, config::DEFAULT_PATH, exit::Exit};
 
 /// The folder within the guard's state folder that is the hub's.
 pub(crate) const FOLDER: &str = "hub";
@@ -52,7 +52,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Starts the keeper, if the configuration asks for a hub.
-    pub(crate) fn start(config: &HubConfig, guards_state: &Path) -> Result<Option<Self>> {
+    /// The hub reads the guard's configuration for what concerns ledger and evidence.
+    pub(crate) fn start(
+        config: &HubConfig,
+        guards_state: &Path,
+        file: Option<&Path>,
+    ) -> Result<Option<Self>> {
         let Some(listen) = config.listen else {
             return Ok(None);
         };
@@ -74,6 +79,10 @@ impl Kept {
         }
         if let Some(asn) = &config.asn {
             command.arg("--asn").arg(asn);
+        }
+        let usual = Path::new(DEFAULT_PATH);
+        if let Some(file) = file.or_else(|| usual.exists().then_some(usual)) {
+            command.arg("--config").arg(file);
         }
         let keeper = command
             .stdin(Stdio::piped())

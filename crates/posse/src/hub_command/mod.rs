@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use hub::{Hub, OrgId, ServerOptions, Traffic};
+use hub::{ExhibitOptions, Hub, OrgId, ServerOptions, Traffic};
 use model::{Entry, Notice, Start, Stop};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -32,6 +32,8 @@ use crate::{
     clock,
     config::Config,
     deadlines,
+    evidence_keeper::{self, ByRecorder},
+    exhibit_command::host,
     exit::Exit,
     facts,
     geoip::Database,
@@ -60,6 +62,10 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         .listen
         .context("say where to listen: --listen ADDR:PORT")?;
     let dir = state::folder(arguments.state.state.as_deref())?;
+    let config = match &arguments.config {
+        Some(path) => Config::load(Some(path)).map_err(|d| anyhow!("{d}"))?,
+        None => Config::default(),
+    };
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -79,10 +85,12 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         names: arguments.name.clone(),
         addresses: own_addresses(local.ip()),
         ledger: Some(dir.clone()),
+        exhibits: Some(exhibits(&config, &dir, &recorder)),
         ..ServerOptions::default()
     };
-    let others = others(arguments)?;
+    let others = config.ledger.others().read()?;
     let asking = openlog::start(&dir, others, Arc::new(Ears(Arc::clone(&recorder))))?;
+    evidence_keeper::start(&config, &dir, &recorder, None)?;
     let core = hub.core();
     let traffic = Arc::new(Traffic::default());
     if let Some(metrics) = arguments.metrics {
@@ -120,13 +128,22 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Who vouches for the hub's ledger.
-fn others(arguments: &HubArgs) -> Result<openlog::Setup> {
-    let Some(path) = &arguments.config else {
-        return Ok(openlog::Setup::default());
-    };
-    let config = Config::load(Some(path)).map_err(|d| anyhow!("{d}"))?;
-    Ok(config.ledger.others().read()?)
+/// How evidence is taken in.
+fn exhibits(config: &Config, dir: &Path, recorder: &Arc<Recorder>) -> ExhibitOptions {
+    ExhibitOptions {
+        state: dir.to_owned(),
+        ledger: Arc::new(ByRecorder {
+            state: dir.to_owned(),
+            recorder: Arc::clone(recorder),
+            feed: None,
+        }),
+        policy: config.evidence.policy(),
+        bytes_max: config.evidence.upload_max.0,
+        room_min: config.evidence.upload_room.0,
+        time_servers: config.evidence.time_servers.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        place: host(),
+    }
 }
 
 /// Where it is told what witnesses and authorities did not do.

@@ -216,10 +216,10 @@ fn every_look_is_on_the_ledger_once_and_before_the_bytes() {
 }
 
 /// A file system of the site's own for its state, unmounted at the end.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
-    fn new(path: &Path, size: &str) -> Option<Self> {
+    pub(crate) fn new(path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let options = format!("size={size},mode=0700");
         let done = Command::new("mount")
@@ -234,7 +234,7 @@ impl Mount {
     }
 
     /// Takes all that is left.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = fs::File::create(self.0.join("ballast")).unwrap();
         while file.write_all(&[7; 4096]).is_ok() {}
     }

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::support::{stderr, stdout, wait_until};
 
 /// A hub on a free loopback port; killed when dropped.
-struct Hub {
-    child: Child,
-    port: u16,
-    state: PathBuf,
+pub(crate) struct Hub {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
+    pub(crate) state: PathBuf,
 }
 
 impl Hub {
-    fn start(state: &Path) -> Self {
+    pub(crate) fn start(state: &Path) -> Self {
         Self::start_on(state, 0)
     }
 
@@ -27,7 +27,7 @@ impl Hub {
         Self::start_with(state, port, &[])
     }
 
-    fn start_with(state: &Path, port: u16, extra: &[&str]) -> Self {
+    pub(crate) fn start_with(state: &Path, port: u16, extra: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_posse"))
             .args([
@@ -56,11 +56,11 @@ impl Hub {
         }
     }
 
-    fn ask(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Output {
         ask(&self.state, arguments)
     }
 
-    fn said(&self, arguments: &[&str]) -> String {
+    pub(crate) fn said(&self, arguments: &[&str]) -> String {
         let output = self.ask(arguments);
         assert!(
             output.status.success(),
@@ -79,7 +79,7 @@ impl Hub {
         self.said(&[words.as_slice(), extra].concat())
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -153,13 +153,13 @@ impl rustls::client::danger::ServerCertVerifier for Anyone {
 }
 
 /// A member's own TLS connection, HTTP/1.1 by hand; one request each.
-struct Member {
+pub(crate) struct Member {
     config: Arc<rustls::ClientConfig>,
     port: u16,
 }
 
 impl Member {
-    fn stranger(port: u16) -> Self {
+    pub(crate) fn stranger(port: u16) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -173,7 +173,7 @@ impl Member {
         }
     }
 
-    fn with(certificate: &str, key: &rcgen::KeyPair, port: u16) -> Self {
+    pub(crate) fn with(certificate: &str, key: &rcgen::KeyPair, port: u16) -> Self {
         use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
@@ -193,17 +193,21 @@ impl Member {
 
     fn open(&self, request: impl AsRef<[u8]>) -> impl std::io::Read {
         use std::io::Write as _;
+        let mut stream = self.connect();
+        stream.write_all(request.as_ref()).unwrap();
+        stream
+    }
+
+    pub(crate) fn connect(&self) -> impl std::io::Read + std::io::Write + use<> {
         let name = "hub.example.org".try_into().unwrap();
         let tls = rustls::ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         let tcp = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         tcp.set_read_timeout(Some(std::time::Duration::from_secs(20)))
             .unwrap();
-        let mut stream = rustls::StreamOwned::new(tls, tcp);
-        stream.write_all(request.as_ref()).unwrap();
-        stream
+        rustls::StreamOwned::new(tls, tcp)
     }
 
-    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -236,7 +240,7 @@ fn point(key: &rcgen::KeyPair) -> String {
     URL_SAFE_NO_PAD.encode(key.public_key_raw())
 }
 
-fn join_request(token: &str, name: &str, key: &rcgen::KeyPair, seed: u8) -> Value {
+pub(crate) fn join_request(token: &str, name: &str, key: &rcgen::KeyPair, seed: u8) -> Value {
     let signing = fleet::SigningKey::from_seed(&[seed; 32]).unwrap();
     json!({
         "token": token,
@@ -247,7 +251,7 @@ fn join_request(token: &str, name: &str, key: &rcgen::KeyPair, seed: u8) -> Valu
     })
 }
 
-fn new_key() -> rcgen::KeyPair {
+pub(crate) fn new_key() -> rcgen::KeyPair {
     rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
 }
 

@@ -21,6 +21,7 @@ mod crash;
 mod crew;
 mod debian;
 mod drill;
+mod evidence_api;
 mod exhibits;
 mod explain;
 mod geoip;

@@ -1,8 +1,8 @@
-//! The thread that keeps evidence while the guard runs: groups alerts into cases, destroys what
-//! policy no longer keeps, reads exhibits again, and tells of holds that end soon.
+//! The thread that keeps evidence while a guard or a hub runs: groups alerts into cases, destroys
+//! what policy no longer keeps, reads exhibits again, and tells of holds that end soon.
 //!
 //! Far from a ban's way: it reads the ledger beside its writer and records through the recorder.
-//! Its configuration is that of the guard's start.
+//! Its configuration is that of the program's start.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,18 +42,18 @@ const WAITING_MAX: usize = 10_000;
 const OPEN_MAX: usize = 1_000;
 const BY: &str = "posse";
 
-/// Starts the thread; it ends with the process.
-pub(super) fn start(
+/// Starts the thread; it ends with the process. A hub has no feed.
+pub(crate) fn start(
     config: &Config,
     state: &Path,
     recorder: &Arc<Recorder>,
-    feed: &Feed,
+    feed: Option<&Feed>,
 ) -> Result<()> {
     let keeper = Keeper {
         ledger: ByRecorder {
             state: state.to_owned(),
             recorder: Arc::clone(recorder),
-            feed: feed.clone(),
+            feed: feed.cloned(),
         },
         policy: config.evidence.policy(),
         fixity: config.evidence.fixity(),
@@ -71,11 +71,12 @@ pub(super) fn start(
     Ok(())
 }
 
-/// The ledger of the guard that we are part of.
-struct ByRecorder {
-    state: PathBuf,
-    recorder: Arc<Recorder>,
-    feed: Feed,
+/// The ledger of the guard or hub that we are part of.
+pub(crate) struct ByRecorder {
+    pub(crate) state: PathBuf,
+    pub(crate) recorder: Arc<Recorder>,
+    /// Where notices are told besides.
+    pub(crate) feed: Option<Feed>,
 }
 
 impl Ledger for ByRecorder {
@@ -85,8 +86,8 @@ impl Ledger for ByRecorder {
 
     fn record(&self, entries: Vec<Entry>) -> Result<Vec<u64>, EvidenceError> {
         for entry in &entries {
-            if let Entry::Notice(notice) = entry {
-                self.feed.say(notice.at, Happening::Notice(notice.clone()));
+            if let (Entry::Notice(notice), Some(feed)) = (entry, &self.feed) {
+                feed.say(notice.at, Happening::Notice(notice.clone()));
             }
         }
         match self.recorder.record_and_wait(entries) {
