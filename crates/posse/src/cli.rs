@@ -16,6 +16,7 @@ use crate::{
     pack_command::PackVerifyArgs,
     person_command::PersonCommand,
     refer_command::{IntakeCommand, ReferArgs},
+    subject_command::SubjectArgs,
 };
 
 pub(crate) use ledger::{
@@ -96,6 +97,8 @@ pub(crate) enum Command {
     /// Persons with keys of their own, for what takes two of them.
     #[command(subcommand)]
     Person(PersonCommand),
+    /// What is held about one address, account or party, for a request for access.
+    Subject(SubjectArgs),
     /// Check a court pack, offline: what it proves, by whom, and what not.
     Verify(PackVerifyArgs),
     /// Detection content: list it, check it, test it.
@@ -744,6 +747,7 @@ impl Command {
             Self::Intake(command) => command.state_of_owner(),
             Self::Exhibit(command) => command.state_of_owner(),
             Self::Person(command) => command.state_of_owner(),
+            Self::Subject(arguments) => Some(&arguments.acting.state),
             _ => None,
         }
     }

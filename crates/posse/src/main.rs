@@ -45,6 +45,7 @@ mod service;
 mod shield;
 mod state;
 mod status;
+mod subject_command;
 mod watch;
 mod what_if;
 mod witness_command;
@@ -104,6 +105,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<Exit> {
         Command::Intake(command) => refer_command::intake(command, out),
         Command::Exhibit(command) => exhibit_command::run(command, out),
         Command::Person(command) => person_command::run(command, out),
+        Command::Subject(arguments) => subject_command::run(arguments, out),
         Command::Rules(command) => rules_command::run(command, out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "posse", out);

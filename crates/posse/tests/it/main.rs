@@ -45,6 +45,7 @@ mod sandbox;
 mod sigma_test;
 mod sources;
 mod status_page;
+mod subject;
 mod support;
 #[path = "../../../uplink/tests/support/hub.rs"]
 mod test_hub;
