@@ -51,7 +51,7 @@ pub use core::{Core, Hub, SystemOf};
 pub use error::{HubError, LoginError, OrderError};
 pub use exhibits::ExhibitOptions;
 pub use member::{Invite, RefusedBan, RulesChange, Wish};
-pub use metrics::serve_metrics;
+pub use metrics::{WitnessesNow, serve_metrics};
 pub use names::{CommunityId, Generation, HubTime, NameError, OrgId};
 pub use order::{
     AlertFilter, Allowlist, AllowlistItem, KnownPerson, NewBan, NewKey, NewPerson, PersonMade,

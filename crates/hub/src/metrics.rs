@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
+use model::WitnessesStatus;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{family::Family, gauge::Gauge},
@@ -30,28 +31,67 @@ struct OfGuard {
 
 type Guards = Family<OfGuard, Gauge>;
 
+/// How the ledger stands with its witnesses, if any are asked.
+pub type WitnessesNow = Arc<dyn Fn() -> Option<WitnessesStatus> + Send + Sync>;
+
 /// Serves `/metrics`; the caller binds it to loopback.
 pub async fn serve_metrics(
     listener: TcpListener,
     core: Core,
     traffic: Arc<Traffic>,
+    witnesses: WitnessesNow,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(tell))
-        .with_state((core, traffic));
+        .with_state((core, traffic, witnesses));
     axum::serve(listener, router).await
 }
 
-async fn tell(State((core, traffic)): State<(Core, Arc<Traffic>)>) -> impl IntoResponse {
-    let registry = read(&core, &traffic);
+type Told = (Core, Arc<Traffic>, WitnessesNow);
+
+async fn tell(State((core, traffic, witnesses)): State<Told>) -> impl IntoResponse {
+    let mut registry = Registry::default();
+    ledger(witnesses().as_ref(), &mut registry);
+    read(
+        &core,
+        &traffic,
+        registry.sub_registry_with_prefix("posse_hub"),
+    );
     let mut text = String::new();
     // Writing into a string does not fail.
     let _ = encode(&mut text, &registry);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
 }
 
-fn read(core: &Core, traffic: &Traffic) -> Registry {
-    let mut registry = Registry::with_prefix("posse_hub");
+/// By the names that a guard's metrics have.
+fn ledger(witnesses: Option<&WitnessesStatus>, registry: &mut Registry) {
+    let Some(witnesses) = witnesses else {
+        return;
+    };
+    for (name, help, value) in [
+        (
+            "posse_ledger_witnesses",
+            "Witnesses asked to cosign the ledger",
+            witnesses.asked,
+        ),
+        (
+            "posse_ledger_other_history",
+            "Witnesses that saw another history of the ledger",
+            witnesses.other_history,
+        ),
+        (
+            "posse_ledger_witness_behind",
+            "Entries that the witness furthest behind has not cosigned",
+            witnesses.behind,
+        ),
+    ] {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(name, help, gauge);
+    }
+}
+
+fn read(core: &Core, traffic: &Traffic, registry: &mut Registry) {
     let status = core.status();
     let mut one = |name: &str, help: &str, value: usize| {
         let gauge: Gauge = Gauge::default();
@@ -101,9 +141,8 @@ fn read(core: &Core, traffic: &Traffic) -> Registry {
         "Connections turned away, too many from an address",
         count(away),
     );
-    communities(&status, &mut registry);
-    guards(core, &mut registry);
-    registry
+    communities(&status, registry);
+    guards(core, registry);
 }
 
 fn communities(status: &HubStatus, registry: &mut Registry) {
@@ -185,6 +224,34 @@ fn guards(core: &Core, registry: &mut Registry) {
             set(&generation, community, told.generation.0);
             set(&lag, community, told.lag_ms);
             set(&enforced, community, told.enforced);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn witnesses_go_by_the_names_of_a_guards_metrics() {
+        let mut registry = Registry::default();
+        let told = WitnessesStatus {
+            asked: 2,
+            other_history: 1,
+            behind: 7,
+        };
+        ledger(Some(&told), &mut registry);
+        let hub = registry.sub_registry_with_prefix("posse_hub");
+        hub.register("bans", "Bans", Gauge::<i64>::default());
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "posse_ledger_witnesses 2",
+            "posse_ledger_other_history 1",
+            "posse_ledger_witness_behind 7",
+            "posse_hub_bans 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}: {text}");
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use hub::{ExhibitOptions, Hub, OrgId, ServerOptions, Traffic};
+use hub::{ExhibitOptions, Hub, OrgId, ServerOptions, Traffic, WitnessesNow};
 use model::{Entry, Notice, Start, Stop};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -88,8 +88,8 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         exhibits: Some(exhibits(&config, &dir, &recorder)),
         ..ServerOptions::default()
     };
-    let others = config.ledger.others().read()?;
-    let asking = openlog::start(&dir, others, Arc::new(Ears(Arc::clone(&recorder))))?;
+    let ears = Arc::new(Ears(Arc::clone(&recorder)));
+    let asking = Arc::new(openlog::start(&dir, config.ledger.others().read()?, ears)?);
     evidence_keeper::start(&config, &dir, &recorder, None)?;
     let core = hub.core();
     let traffic = Arc::new(Traffic::default());
@@ -98,8 +98,8 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
         let listener =
             listener.with_context(|| format!("cannot listen on {metrics} (--metrics)"))?;
         writeln!(out, "metrics at http://{}/metrics", listener.local_addr()?)?;
-        let (core, traffic) = (core.clone(), Arc::clone(&traffic));
-        runtime.spawn(hub::serve_metrics(listener, core, traffic));
+        let (core, traffic, witnesses) = (core.clone(), Arc::clone(&traffic), witnesses(&asking));
+        runtime.spawn(hub::serve_metrics(listener, core, traffic, witnesses));
     }
     deadlines::watch(&dir, Arc::clone(&recorder), None)?;
     control::serve(&dir, &core, runtime.handle().clone(), &recorder)?;
@@ -126,6 +126,12 @@ fn serve(arguments: &HubArgs, out: &mut dyn Write) -> Result<Exit> {
     hub.stop();
     recorder.record_and_wait(vec![Entry::Stop(Stop { at, reason })])?;
     Ok(Exit::Success)
+}
+
+/// Who reads the numbers does not keep the threads that ask.
+fn witnesses(asking: &Arc<openlog::Asking>) -> WitnessesNow {
+    let asked = Arc::downgrade(asking);
+    Arc::new(move || asked.upgrade()?.status())
 }
 
 /// How evidence is taken in.
