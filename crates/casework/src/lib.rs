@@ -2,8 +2,8 @@
 //! pack that goes to court.
 //!
 //! Pure: no clock, no files, no network, no randomness. What happened comes in as ledger entries;
-//! what is to be recorded, written or shown goes out as values. The bytes of exhibits are never
-//! here, only what is known of them.
+//! what is to be recorded, written or shown goes out as values. The bytes of exhibits are here
+//! only while a referral's part is cut from them.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

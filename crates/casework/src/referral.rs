@@ -7,9 +7,14 @@
 //! the recipient's share does not hold.
 
 mod abuse;
+mod accounts;
 mod cut;
+mod exhibits;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ic3;
 mod letter;
+mod lines;
 mod preservation;
 mod share;
 mod sighting;
@@ -33,6 +38,8 @@ use cut::Cut;
 use letter::{Letter, Recipient};
 use share::Share;
 
+pub use exhibits::{Attach, Attached, SHARE_METHOD};
+pub use lines::{LineCut, Part};
 pub use preservation::Draft;
 
 /// Sources of one referral, and contacts of one source, that are listed; the rest is counted.
@@ -163,6 +170,9 @@ pub struct Asked<'a> {
     pub only: Option<Country>,
     pub keep: Keep,
     pub stage: Stage,
+    pub attach: Attach,
+    /// For `only`; empty as long as they are not made.
+    pub attached: &'a [Attached],
     /// The first free number of this year.
     pub number: u64,
 }
@@ -194,6 +204,11 @@ pub struct Ready {
     pub manifest: ContentHash,
     pub sources: usize,
     pub victims: usize,
+    /// Derived exhibits that are in the bag.
+    pub exhibits: Vec<String>,
+    /// Exhibits of which it is to carry the part that `lines` leaves.
+    pub wanted: Vec<String>,
+    pub lines: LineCut,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,8 +339,16 @@ fn one(
     };
     let authority = recipient.authority.clone();
     let letter = Letter::write(asked, share, profile, recipient, id);
+    let lines = share.line_cut(asked);
     let files = files(asked, share, &letter)?;
     check(&files, &share.cut)?;
+    if let Some(bad) = asked.attached.iter().find(|a| lines.leaks(&a.bytes)) {
+        return Err(vec![format!(
+            "{} is not this country's part of its parent: a line of it holds more; nothing was \
+             written. Run the command again",
+            bad.acquired.what.exhibit
+        )]);
+    }
     let (files, manifest) = bag::make(
         files,
         &[("External-Identifier", id), ("Bag-Count", "1 of 1")],
@@ -340,6 +363,17 @@ fn one(
         manifest,
         sources: letter.sources.len(),
         victims: letter.victims.len(),
+        exhibits: letter
+            .attached
+            .into_iter()
+            .map(|a| a.exhibit.exhibit)
+            .collect(),
+        wanted: if asked.attach.applies(profile, asked.stage) {
+            exhibits::wanted(asked, share)
+        } else {
+            Vec::new()
+        },
+        lines,
     })
 }
 
@@ -422,6 +456,7 @@ fn files(
     let mut json = serde_json::to_vec_pretty(letter).unwrap_or_default();
     json.push(b'\n');
     files.push(("referral.json".to_owned(), json));
+    files.extend(exhibits::files(asked.attached));
     Ok(files)
 }
 
@@ -441,29 +476,6 @@ fn check(files: &[(String, Vec<u8>)], cut: &Cut) -> Result<(), Vec<String>> {
         })
         .collect();
     if leaks.is_empty() { Ok(()) } else { Err(leaks) }
-}
-
-/// Doors for fuzzing. Not part of the data's way.
-#[doc(hidden)]
-pub mod fuzzing {
-    use std::net::IpAddr;
-
-    use super::cut::{Cut, addresses};
-
-    /// The text without the words and without addresses but the one shown; and what of it would
-    /// still be held back.
-    pub fn clean(words: &[&str], shown: IpAddr, text: &str) -> (String, Option<String>) {
-        let mut cut = Cut::default();
-        cut.show_address(shown);
-        words.iter().for_each(|word| cut.hide_word(word));
-        let clean = cut.clean(text);
-        let leak = cut.leak(&clean).map(str::to_owned);
-        (clean, leak)
-    }
-
-    pub fn addresses_in(text: &str) -> Vec<IpAddr> {
-        addresses(text).into_iter().map(|(_, a)| a).collect()
-    }
 }
 
 #[cfg(test)]

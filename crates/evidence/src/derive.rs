@@ -69,6 +69,7 @@ impl Cut {
             exhibit: acquired.exhibit.clone(),
             sha256: acquired.sha256,
             redactions,
+            share: None,
         }
     }
 

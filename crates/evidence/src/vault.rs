@@ -306,8 +306,20 @@ impl Vault {
         facts: Facts,
         sender: Option<Box<Sender>>,
     ) -> Result<Acquired, EvidenceError> {
-        check(&facts)?;
         let numbers = Numbers::lock(&self.state)?;
+        self.acquire_under(&numbers, ledger, incoming, facts, sender)
+    }
+
+    /// The same for whoever holds the lock on numbers already.
+    pub fn acquire_under(
+        &self,
+        numbers: &Numbers,
+        ledger: &dyn Ledger,
+        incoming: &Incoming,
+        facts: Facts,
+        sender: Option<Box<Sender>>,
+    ) -> Result<Acquired, EvidenceError> {
+        check(&facts)?;
         let taken = self.numbers(ledger)?;
         let now = (self.now)();
         let number = numbers.next("EX", 6, now, taken.iter().map(String::as_str));

@@ -128,7 +128,7 @@ pub struct Acquisition {
     pub role: String,
     /// Host, site, sensor.
     pub place: String,
-    /// `alert`, `upload`, `log_pull`, `api`, `redaction`, `extract`.
+    /// `alert`, `upload`, `log_pull`, `api`, `redaction`, `extract`, `share`.
     pub method: String,
     /// The contract, consent or order that allows it; never empty.
     pub authority: String,
@@ -183,6 +183,16 @@ pub struct Derivation {
     /// What was left out or changed, each as a range of the parent's bytes with a reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redactions: Vec<Redaction>,
+    /// For whom it was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareOf>,
+}
+
+/// The country whose share an exhibit has, and the referral that it was first made for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareOf {
+    pub country: String,
+    pub referral: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,7 +48,8 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use entry::{Command, Entry, Loss, Notice, Start, Stop};
 pub use exhibit_act::{
-    Acquisition, ClockTruth, Derivation, ExhibitAct, Redaction, Sender, SourceSpan, ToolUsed, Wish,
+    Acquisition, ClockTruth, Derivation, ExhibitAct, Redaction, Sender, ShareOf, SourceSpan,
+    ToolUsed, Wish,
 };
 pub use fleet_act::FleetAct;
 pub use handover_act::HandoverAct;

@@ -51,6 +51,8 @@ fn main() -> io::Result<()> {
     put("submission", &knobbed(&[0], HEADERS))?;
     put("submission-json", &knobbed(&[1], SUBMISSIONS))?;
     put("submission-digest", &knobbed(&[2], DIGESTS))?;
+    put("referral_lines", &knobbed(&[0], PART_LINES))?;
+    put("referral_lines-abroad", &knobbed(&[1], PART_LINES))?;
     put("openc2", COMMANDS)?;
     put("warninglist", WARNINGLISTS)?;
     put("line", &knobbed(&[0, 5], SYSLOG_LINES))?;
@@ -522,6 +524,14 @@ fn handovers() -> Vec<String> {
     ]
 }
 
+const PART_LINES: &[&str] = &[
+    "Example School|it@school.example\nsshd: Failed password for ada from 203.0.113.9 port 5 ssh2\n\
+     Example School was struck by 203.0.113.9\nnobody\nInvalid user a from b from 203.0.113.9 port 5",
+    "\n203.0.113.9 - ada [22/Nov/2026:10:00:00 +0000] \"GET /home/ada HTTP/1.1\" 404\r\n\
+     {\"user\":{\"name\":\"ada l\"},\"ip\":\"203.0.113.9\",\"to\":\"10.0.0.1\"}\n",
+    "ada\nruser= user=root rhost=203.0.113.9 logname=<ada@mill.example>, [::ffff:192.0.2.1]:22\n\
+     203.0.113.9.10.0.0.1 user: 'ada' acct=\"",
+];
 const CUTS: &[&str] = &[
     "Example Mill|it@mill.example\nExample Mill was struck by 203.0.113.9 port 5, tell IT@mill.example",
     "school\n198.51.100.1:22 [2001:db8::1]:443 ::ffff:192.0.2.1 SCHOOL preschool 1.2.3.4.5.6.7.8",

@@ -8,7 +8,7 @@ use casework::{
     Indexed,
     handover::{self, Handover},
     persons::Persons,
-    referral::fuzzing::{addresses_in, clean},
+    referral::fuzzing::{addresses_in, clean, part},
     submission::{DIGEST_BYTES_MAX, Digests, HEADER_BYTES_MAX, Submission, content_digest},
 };
 use evidence::person_key::SealedKey;
@@ -114,4 +114,43 @@ pub fn submission(data: &[u8]) {
     if written.len() <= HEADER_BYTES_MAX {
         assert_eq!(Submission::read(written.as_bytes()), Ok(read));
     }
+}
+
+/// A knob, a line of words to hold back as above, and the bytes of an exhibit: what stays and the
+/// list of what was cut are the exhibit, and nothing of the words or of others' addresses is left.
+pub fn referral_lines(data: &[u8]) {
+    let (knob, data) = super::knob(data);
+    let end = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
+    let (words, bytes) = data.split_at(end);
+    let words = String::from_utf8_lossy(words);
+    let words: Vec<&str> = words.split('|').collect();
+    let source = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    let (part, leaks) = part(&words, source, knob % 2 == 0, bytes);
+    assert!(!leaks, "{:?}", String::from_utf8_lossy(&part.bytes));
+    let text = String::from_utf8_lossy(&part.bytes);
+    for address in addresses_in(&text) {
+        assert!(
+            address == source || address.is_unspecified(),
+            "{address} in {text:?}"
+        );
+    }
+    let mut again = Vec::new();
+    let mut at = 0;
+    for cut in &part.redactions {
+        let (from, to) = (cut.from as usize, cut.to as usize);
+        assert!(
+            at <= from && from < to && to <= bytes.len(),
+            "{:?}",
+            part.redactions
+        );
+        again.extend_from_slice(&bytes[at..from]);
+        let begins = from == 0 || bytes[from - 1] == b'\n';
+        let ends = to == bytes.len() || bytes[to - 1] == b'\n';
+        if !(begins && ends) {
+            again.extend_from_slice(b"[withheld]");
+        }
+        at = to;
+    }
+    again.extend_from_slice(&bytes[at..]);
+    assert_eq!(again, part.bytes);
 }

@@ -23,7 +23,7 @@ mod syslog;
 mod time_server;
 
 pub use self::{
-    casework::{handover_act, person, referral_cut, submission},
+    casework::{handover_act, person, referral_cut, referral_lines, submission},
     date::date,
     expression::expression,
     fail2ban::fail2ban,
@@ -46,7 +46,7 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target there is.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     ("checkpoint", checkpoint),
     ("court_pack", court_pack),
     ("date", date),
@@ -63,6 +63,7 @@ pub const TARGETS: [Target; 25] = [
     ("openc2", openc2),
     ("person", person),
     ("referral_cut", referral_cut),
+    ("referral_lines", referral_lines),
     ("rule_yaml", rule_yaml),
     ("sigma", sigma),
     ("snapshot", snapshot),

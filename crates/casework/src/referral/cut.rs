@@ -14,12 +14,12 @@ use model::{Party, Prefix};
 
 /// A text that is not clean after so many is refused by the check at the end.
 const PASSES_MAX: usize = 16;
-const WITHHELD: &str = "[withheld]";
+pub(super) const WITHHELD: &str = "[withheld]";
 /// Shorter names are not looked for: they would be found in half of all words.
 const NAME_CHARS_MIN: usize = 3;
 
 /// What a text may and may not hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cut {
     /// Addresses that belong to the share.
     addresses: BTreeSet<IpAddr>,
@@ -48,6 +48,10 @@ impl Cut {
             self.withheld.remove(&word);
             self.shown.insert(word);
         }
+    }
+
+    pub(super) fn shows_word(&self, word: &str) -> bool {
+        self.shown.contains(&fold(word.trim()))
     }
 
     pub(super) fn hide_word(&mut self, word: &str) {
@@ -136,7 +140,8 @@ impl Cut {
         found
     }
 
-    fn words(&self, text: &str) -> Vec<Range<usize>> {
+    /// Where withheld words stand, in no order.
+    pub(super) fn words(&self, text: &str) -> Vec<Range<usize>> {
         let lower = fold(text);
         let shown: Vec<_> = self.shown.iter().flat_map(|w| places(&lower, w)).collect();
         let within = |place: &Range<usize>| {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Asked, Keep, Profile, Reporter, SIGHTINGS_MAX, Stage,
     cut::Cut,
+    exhibits::{self, AttachedLine, ExhibitLine},
     share::{Share, Source},
     sighting::{Clock, Sighting, sightings, users},
 };
@@ -58,6 +59,9 @@ pub(super) struct Letter {
     pub(super) measures: Vec<String>,
     pub(super) not_done: Vec<String>,
     pub(super) exhibits: Vec<ExhibitLine>,
+    /// Parts of them that lie in the same bag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) attached: Vec<AttachedLine>,
     pub(super) instruments: Vec<InstrumentLine>,
     pub(super) left_out: Vec<String>,
 }
@@ -167,15 +171,6 @@ pub(super) struct LossLine {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct ExhibitLine {
-    pub(super) exhibit: String,
-    pub(super) bytes: u64,
-    pub(super) sha256: ContentHash,
-    pub(super) acquired: String,
-    pub(super) ledger: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
 pub(super) struct InstrumentLine {
     pub(super) name: String,
     pub(super) title: String,
@@ -230,7 +225,8 @@ impl Letter {
             losses: losses(asked, share),
             measures: measures.collect(),
             not_done: not_done.chain(forborne).collect(),
-            exhibits: exhibits(asked, share),
+            exhibits: exhibits::kept(asked, share),
+            attached: exhibits::attached(asked),
             instruments: instruments(asked, share.country),
             left_out: left_out(asked),
         }
@@ -364,30 +360,6 @@ fn range(low: u64, high: u64, unit: &str) -> String {
     }
 }
 
-/// Numbers and hashes of what is kept of this share's alerts; titles may name others.
-fn exhibits(asked: &Asked<'_>, share: &Share<'_>) -> Vec<ExhibitLine> {
-    let alerts: BTreeSet<_> = share
-        .sources
-        .iter()
-        .flat_map(|s| s.alerts.iter().map(|a| a.what.id))
-        .collect();
-    let ours = asked.dossier.exhibits.iter().filter(|record| {
-        let it = &record.acquired.what;
-        !record.purged && it.tlp <= Tlp::Amber && it.alert.is_some_and(|a| alerts.contains(&a))
-    });
-    ours.map(|record| {
-        let it = &record.acquired.what;
-        ExhibitLine {
-            exhibit: it.exhibit.clone(),
-            bytes: it.bytes,
-            sha256: it.sha256,
-            acquired: second(it.at),
-            ledger: record.acquired.index,
-        }
-    })
-    .collect()
-}
-
 fn instruments(asked: &Asked<'_>, country: Country) -> Vec<InstrumentLine> {
     let Some(entry) = asked.table.entry(country) else {
         return Vec::new();
@@ -417,6 +389,10 @@ fn instruments(asked: &Asked<'_>, country: Country) -> Vec<InstrumentLine> {
 
 fn left_out(asked: &Asked<'_>) -> Vec<String> {
     let lines = match asked.keep {
+        Keep::Facts if !asked.attached.is_empty() => {
+            "Log lines, but for those in the exhibits that go with it, which have this country's \
+             share of them."
+        }
         Keep::Facts => "Log lines and what they carried; their hashes are given.",
         Keep::Lines => "Within log lines: what is not of this country's share.",
     };

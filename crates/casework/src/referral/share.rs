@@ -11,6 +11,8 @@ use model::{Alert, Party, PartyRole, RawText};
 use super::{
     Asked, Place, SOURCES_MAX,
     cut::{Cut, addresses, is_internal},
+    lines::LineCut,
+    sighting::users,
 };
 use crate::{Indexed, jurisdiction::Country};
 
@@ -195,25 +197,14 @@ impl<'a> Share<'a> {
     }
 
     /// Sources are shown unless they are also somebody's whom this country does not concern.
-    fn make_cut(&self, asked: &Asked<'_>, sources: &[Source<'_>]) -> Cut {
+    fn make_cut(&self, asked: &Asked<'a>, sources: &[Source<'_>]) -> Cut {
         let mut cut = Cut::default();
         for source in sources {
             if !is_internal(source.address) {
                 cut.show_address(source.address);
             }
         }
-        let shown = [
-            PartyRole::Victim,
-            PartyRole::Infrastructure,
-            PartyRole::Provider,
-            PartyRole::Source,
-        ];
-        let (ours, others): (Vec<_>, Vec<_>) = asked
-            .dossier
-            .case
-            .parties
-            .values()
-            .partition(|p| shown.contains(&p.role) && home(asked, p) == Some(self.country));
+        let (ours, others) = self.parties(asked);
         for party in others {
             match party.role {
                 // Authorities are named as recipients and by their file numbers.
@@ -234,6 +225,33 @@ impl<'a> Share<'a> {
             cut.show_word(word);
         }
         cut
+    }
+
+    /// Those that the recipient may know of, and all others.
+    fn parties(&self, asked: &Asked<'a>) -> (Vec<&'a Party>, Vec<&'a Party>) {
+        let shown = [
+            PartyRole::Victim,
+            PartyRole::Infrastructure,
+            PartyRole::Provider,
+            PartyRole::Source,
+        ];
+        let all = asked.dossier.case.parties.values();
+        all.partition(|p| shown.contains(&p.role) && home(asked, p) == Some(self.country))
+    }
+
+    /// How the lines of exhibits are cut for this share.
+    pub(super) fn line_cut(&self, asked: &Asked<'a>) -> LineCut {
+        let mut lines = LineCut::new(&self.cut);
+        for source in &self.sources {
+            lines.add_source(source.address, source.is_here);
+            let events = source.alerts.iter().flat_map(|a| &a.what.events);
+            events
+                .flat_map(users)
+                .for_each(|name| lines.add_account(name));
+        }
+        let (_, others) = self.parties(asked);
+        others.into_iter().for_each(|party| lines.add_other(party));
+        lines
     }
 
     fn note_left_out(&mut self, before: usize) {

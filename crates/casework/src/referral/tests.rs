@@ -43,11 +43,11 @@ fn table() -> Jurisdictions {
     Jurisdictions::parse(text.as_bytes()).unwrap()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-11-22T10:00:00Z".parse().unwrap()
 }
 
-fn country(code: &str) -> Country {
+pub(super) fn country(code: &str) -> Country {
     code.parse().unwrap()
 }
 
@@ -118,7 +118,7 @@ const VICTIMS: [(&str, &str, &str, &str); 3] = [
 const SOURCES: [&str; 3] = ["203.0.113.1", "203.0.113.2", "2001:db8:bad::3"];
 
 /// Three victims in three countries, each struck by its own source, which is in Norway.
-fn dossier() -> Dossier {
+pub(super) fn dossier() -> Dossier {
     let act = |step| CaseAct {
         at: now().minus(Duration::from_secs(40)),
         case: "CASE-2026-0001".to_owned(),
@@ -200,7 +200,10 @@ fn kept(reporter: Reporter) -> &'static Reporter {
 }
 
 /// What [`plan`] makes of the dossier with changes.
-fn planned(dossier: &Dossier, change: impl FnOnce(&mut Asked<'_>)) -> Result<Plan, ReferralError> {
+pub(super) fn planned(
+    dossier: &Dossier,
+    change: impl FnOnce(&mut Asked<'_>),
+) -> Result<Plan, ReferralError> {
     let (table, geography, reporter) = (table(), geography(), reporter());
     let mut asked = Asked {
         dossier,
@@ -213,6 +216,8 @@ fn planned(dossier: &Dossier, change: impl FnOnce(&mut Asked<'_>)) -> Result<Pla
         only: None,
         keep: Keep::Facts,
         stage: Stage::Final,
+        attach: Attach::Usual,
+        attached: &[],
         number: 1,
     };
     change(&mut asked);

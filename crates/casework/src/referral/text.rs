@@ -129,6 +129,7 @@ pub(super) fn render(letter: &Letter) -> String {
     losses(&mut page, letter);
     sources(&mut page, letter);
     taken(&mut page, letter);
+    sent(&mut page, letter);
     kept(&mut page, letter);
     page.head("What is asked of you");
     page.item(
@@ -141,6 +142,30 @@ pub(super) fn render(letter: &Letter) -> String {
     page.item("To ask for the evidence itself: it is kept under the numbers and hashes above.");
     law(&mut page, letter);
     page.finish()
+}
+
+/// The parts of exhibits that lie beside this letter.
+fn sent(page: &mut Page, letter: &Letter) {
+    if letter.attached.is_empty() {
+        return;
+    }
+    page.head("Evidence that goes with this letter");
+    for part in &letter.attached {
+        let exhibit = &part.exhibit;
+        page.item(&format!(
+            "{}: data/{}, {} bytes, SHA-256 {}, ledger entry {}",
+            exhibit.exhibit, part.file, exhibit.bytes, exhibit.sha256, exhibit.ledger
+        ));
+        page.field(
+            "  made from",
+            &format!("{}, SHA-256 {}", part.parent, part.parent_sha256),
+        );
+        page.field("  what it is", &part.note);
+    }
+    page.paragraph(
+        "Beside each lies acquisition.json: who took it, when, how, on what authority, and which \
+         places of the exhibit it was made from are not shown, each with the reason.",
+    );
 }
 
 pub(super) fn seen(page: &mut Page, letter: &Letter) {

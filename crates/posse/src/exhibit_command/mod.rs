@@ -71,7 +71,7 @@ impl Desk {
         Self::open(&list.state, None, list.json)
     }
 
-    fn open(state: &StateArgs, by: Option<&str>, json: bool) -> Result<Self> {
+    pub(crate) fn open(state: &StateArgs, by: Option<&str>, json: bool) -> Result<Self> {
         let by = by.map_or_else(state::operator, str::to_owned);
         if by.trim().is_empty() {
             bail!("--by is empty; nothing is done by nobody");
@@ -97,7 +97,7 @@ impl Desk {
         Self { vault, ..self }
     }
 
-    fn look(&self, exhibit: &str, how: &str, reason: &str) -> Result<Looked> {
+    pub(crate) fn look(&self, exhibit: &str, how: &str, reason: &str) -> Result<Looked> {
         let look = Look {
             by: &self.by,
             how,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context as _, Result};
 use casework::{ExhibitRecord, persons::PersonKey};
-use model::{Acquisition, Timestamp, harmless};
+use model::{Acquisition, Derivation, Timestamp, harmless};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -143,13 +143,7 @@ fn human(record: &ExhibitRecord, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "  class      {}, TLP:{}", harmless(&a.class), a.tlp)?;
     writeln!(out, "  sealed     {}", harmless(&a.sealed_with))?;
     if let Some(parent) = &a.parent {
-        writeln!(
-            out,
-            "  made from  {} ({}), {} ranges not shown",
-            parent.exhibit,
-            parent.sha256,
-            parent.redactions.len()
-        )?;
+        made_from(parent, out)?;
     }
     if !a.note.is_empty() {
         writeln!(out, "  note       {}", harmless(&a.note))?;
@@ -205,6 +199,21 @@ fn clock_lines(a: &Acquisition, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "  servers    {}", network.in_words())?;
     for one in &network.servers {
         writeln!(out, "             {}", harmless(&one.in_words()))?;
+    }
+    Ok(())
+}
+
+fn made_from(parent: &Derivation, out: &mut dyn Write) -> Result<()> {
+    writeln!(
+        out,
+        "  made from  {} ({}), {} ranges not shown",
+        parent.exhibit,
+        parent.sha256,
+        parent.redactions.len()
+    )?;
+    if let Some(share) = &parent.share {
+        let (country, referral) = (harmless(&share.country), harmless(&share.referral));
+        writeln!(out, "  share of   {country}, first made for {referral}")?;
     }
     Ok(())
 }

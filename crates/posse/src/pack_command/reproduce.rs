@@ -230,7 +230,9 @@ fn kinds(files: &[RuleFile]) -> Vec<String> {
 
 /// Of the exhibit that was made of the alert, else what the alert keeps.
 fn lines(pack: &mut OpenPack, seen: &Verified, alert: &Alert) -> Result<Vec<Line>> {
-    let of_alert = |a: &&Acquisition| a.alert == Some(alert.id) && !a.sources.is_empty();
+    // What was made from another exhibit does not have all of its bytes.
+    let of_alert =
+        |a: &&Acquisition| a.alert == Some(alert.id) && a.parent.is_none() && !a.sources.is_empty();
     for acquisition in seen.acquisitions.iter().filter(of_alert) {
         let path = format!("data/exhibits/{}/raw", acquisition.exhibit);
         if !pack.has(&path) || acquisition.bytes > courtpack::SMALL_FILE_BYTES_MAX {

@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use casework::{
     intake::Urgency,
     jurisdiction::{Country, Field},
-    referral::{Keep, Profile, Stage},
+    referral::{Attach, Keep, Profile, Stage},
 };
 use clap::{Args, Subcommand};
 use model::Timestamp;
@@ -48,6 +48,13 @@ pub(crate) struct ReferArgs {
     /// Put log lines in too, without what is not of the country's share.
     #[arg(long)]
     lines: bool,
+    /// Put each country's part of the exhibits in, whatever the profile [default: with the profiles
+    /// police and europol].
+    #[arg(long, conflicts_with = "draft")]
+    exhibits: bool,
+    /// Put no exhibits in, only their numbers and hashes.
+    #[arg(long, conflicts_with = "exhibits")]
+    no_exhibits: bool,
     /// Write drafts to read, whether or not there is a good contact. Nothing is recorded.
     #[arg(long, requires = "to")]
     draft: bool,
@@ -67,6 +74,14 @@ pub(crate) struct ReferArgs {
 impl ReferArgs {
     pub(crate) const fn keep(&self) -> Keep {
         if self.lines { Keep::Lines } else { Keep::Facts }
+    }
+
+    pub(crate) const fn attach(&self) -> Attach {
+        match (self.exhibits, self.no_exhibits) {
+            (true, _) => Attach::Always,
+            (false, true) => Attach::Never,
+            (false, false) => Attach::Usual,
+        }
     }
 
     pub(crate) const fn stage(&self) -> Stage {

@@ -1,10 +1,12 @@
 //! `posse refer`: a case's referrals made, written and recorded. What stands in them is
-//! `casework::referral`'s to say; here are the files, the databases of addresses and the ledger.
+//! `casework::referral`'s to say; here are the files, the databases of addresses and the ledger, in
+//! this order: exhibits for the share, the bag, the entry that says it was referred.
 
 mod args;
 mod contacts;
 mod files;
 mod intake;
+mod share;
 
 use std::{
     io::Write,
@@ -36,6 +38,7 @@ use crate::{
     record::{Numbers, reading, record},
 };
 use args::Placed;
+use share::{Cuttings, Shelf};
 
 /// Below the state folder.
 pub(crate) const REFERRALS: &str = "referrals";
@@ -70,8 +73,6 @@ fn refer(arguments: &ReferArgs, out: &mut dyn Write) -> Result<Exit> {
     let config = Config::load(arguments.config.as_deref()).map_err(|d| anyhow::anyhow!("{d}"))?;
     let desk = Desk::at(&arguments.acting)?;
     let table = table(arguments.table.as_deref().or(config.refer.table.as_deref()))?;
-    // From the look at the ledger to the entry, so that no number is given twice.
-    let numbers = Numbers::lock(&desk.dir)?;
     let store = reading(&desk.dir)?;
     let now = arguments.at.unwrap_or_else(clock::now);
     let dossier = evidence::dossier(&store, case, now)?;
@@ -79,13 +80,11 @@ fn refer(arguments: &ReferArgs, out: &mut dyn Write) -> Result<Exit> {
     let reporter = reporter(arguments, &config, &dossier.holder);
     let acts = acts(&store)?;
     let confirmations: Vec<_> = acts.iter().filter_map(Confirmation::of).collect();
-    let taken = referred(&store)?;
-    let next = numbers.next("REF", 4, now, taken.iter().map(String::as_str));
     let only = arguments.country.iter().find_map(|placed| match placed {
         Placed::Only(country) => Some(*country),
         Placed::Address(..) => None,
     });
-    let plan = referral::plan(&Asked {
+    let asked = Asked {
         dossier: &dossier,
         geography: &geography,
         table: &table,
@@ -96,12 +95,21 @@ fn refer(arguments: &ReferArgs, out: &mut dyn Write) -> Result<Exit> {
         only,
         keep: arguments.keep(),
         stage: arguments.stage(),
-        number: next
-            .rsplit('-')
-            .next()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(1),
-    })?;
+        attach: arguments.attach(),
+        attached: &[],
+        number: 1,
+    };
+    let shelf = Shelf {
+        desk: &desk,
+        state: &arguments.acting.state,
+        case,
+    };
+    let mut plan = referral::plan(&asked)?;
+    let mut cuttings = shelf.cut(&plan.ready)?;
+    plan.remarks.append(&mut cuttings.remarks);
+    // From the look at the ledger to the entry, so that no number is given twice.
+    let numbers = Numbers::lock(&desk.dir)?;
+    let plan = finish(&shelf, &numbers, &asked, plan, &mut cuttings)?;
     let indices = keep(&desk, case, &plan.ready)?;
     if let Some(to) = &arguments.to {
         plan.ready
@@ -114,6 +122,44 @@ fn refer(arguments: &ReferArgs, out: &mut dyn Write) -> Result<Exit> {
         (false, true) => Exit::Success,
         (false, false) => Exit::Degraded,
     })
+}
+
+/// The same referrals with their numbers and with their exhibits, by what is on the ledger now.
+fn finish(
+    shelf: &Shelf<'_>,
+    numbers: &Numbers,
+    asked: &Asked<'_>,
+    first: Plan,
+    cuttings: &mut Cuttings,
+) -> Result<Plan> {
+    let store = reading(&shelf.desk.dir)?;
+    let acts = acts(&store)?;
+    let confirmations: Vec<_> = acts.iter().filter_map(Confirmation::of).collect();
+    let mut taken = referred(&store)?;
+    let mut plan = Plan {
+        ready: Vec::new(),
+        ..first
+    };
+    for ready in first.ready {
+        let known = taken.iter().map(String::as_str);
+        let referral = numbers.next("REF", 4, asked.dossier.now, known);
+        let attached = shelf.attach(numbers, &referral, &ready, cuttings)?;
+        let digits = referral.rsplit('-').next();
+        let mut one = referral::plan(&Asked {
+            only: Some(ready.country),
+            acts: &acts,
+            confirmations: &confirmations,
+            attached: &attached,
+            number: digits.and_then(|n| n.parse().ok()).unwrap_or(1),
+            ..asked.clone()
+        })?;
+        if !one.ready.is_empty() {
+            taken.push(referral);
+        }
+        plan.ready.append(&mut one.ready);
+        plan.refused.append(&mut one.refused);
+    }
+    Ok(plan)
 }
 
 /// Writes each into the state folder, then records all of them. What was written and not recorded
@@ -174,7 +220,8 @@ fn tell(
             let line = json!({
                 "referral": one.referral, "country": one.country, "profile": one.profile,
                 "authority": one.authority, "manifest": one.manifest, "sources": one.sources,
-                "victims": one.victims, "index": index, "draft": one.stage == Stage::Draft,
+                "victims": one.victims, "exhibits": one.exhibits, "index": index,
+                "draft": one.stage == Stage::Draft,
             });
             writeln!(out, "{line}")?;
             continue;
@@ -185,12 +232,13 @@ fn tell(
         };
         writeln!(
             out,
-            "{} {} {}: {} sources, {} victims, to {} ({what})",
+            "{} {} {}: {} sources, {} victims, {} exhibits, to {} ({what})",
             one.referral,
             one.country,
             one.profile,
             one.sources,
             one.victims,
+            one.exhibits.len(),
             harmless(&one.authority)
         )?;
     }

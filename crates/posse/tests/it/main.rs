@@ -38,6 +38,7 @@ mod openlog_tampering;
 mod package;
 mod persons;
 mod referral;
+mod referral_exhibits;
 mod replay;
 mod rules_import;
 mod rules_lint;

@@ -15,7 +15,7 @@ use crate::{
     support::{Guard, Site, failed_login, posse, stderr, stdout, wait_until},
 };
 
-const VICTIMS: [(&str, &str, &str, &str); 3] = [
+pub(crate) const VICTIMS: [(&str, &str, &str, &str); 3] = [
     ("mill", "DE", "Example Mill", "198.51.100.10"),
     ("school", "FR", "Example School", "198.51.100.20"),
     ("port", "NL", "Example Port Authority", "2001:db8::30"),
@@ -121,7 +121,7 @@ pub(crate) fn case(state: &Path) -> String {
 }
 
 /// Every file below a folder: path and bytes.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -135,7 +135,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-fn holds(bytes: &[u8], part: &str) -> bool {
+pub(crate) fn holds(bytes: &[u8], part: &str) -> bool {
     let (text, part) = (
         String::from_utf8_lossy(bytes).to_lowercase(),
         part.to_lowercase(),
@@ -144,7 +144,7 @@ fn holds(bytes: &[u8], part: &str) -> bool {
 }
 
 /// A guard sees three sources, one for each victim; the alerts go into the case.
-fn attacked() -> (Site, PathBuf, String) {
+pub(crate) fn attacked() -> (Site, PathBuf, String) {
     let site = Site::new();
     for (i, (_, _, _, address)) in VICTIMS.iter().enumerate() {
         for port in 0..8 {
@@ -223,9 +223,13 @@ fn a_case_in_three_countries_gives_three_referrals_without_the_others_data() {
             }
             let contact = format!("security@{other_id}.example");
             let source = format!("203.0.113.{}", j + 1);
-            for part in [name, address, &contact, &source, "Failed password"] {
+            for part in [name, address, &contact, &source] {
                 assert!(!any(part), "{country} holds {part:?} of {other}");
             }
+        }
+        let letters = files.iter().filter(|(p, _)| !p.ends_with("raw"));
+        for (path, bytes) in letters {
+            assert!(!holds(bytes, "Failed password"), "{}", path.display());
         }
     }
     let list = said(&state, &["refer", "list", "--json"]);
