@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    AlertId, CaseAct, CaseStep, ContentHash, LossFigure, Milestone, Outcome, Pap, Party, Prefix,
-    Task, Timestamp, Tlp,
+    AlertId, BanSpread, CaseAct, CaseStep, ContentHash, LossFigure, Milestone, Outcome, Pap, Party,
+    Prefix, Task, Timestamp, Tlp,
 };
 
 /// An act does not fit the case it names.
@@ -92,6 +92,8 @@ pub struct Case {
     pub notes: Vec<Note>,
     pub losses: Vec<LossFigure>,
     pub measures: Vec<Taken>,
+    /// How far communities' bans have come; one for a community and network, the last told.
+    pub spreads: Vec<BanSpread>,
     pub milestones: Vec<Milestone>,
     pub forborne: Vec<Forbearance>,
     pub referrals: Vec<Referral>,
@@ -135,6 +137,7 @@ impl Case {
             notes: Vec::new(),
             losses: Vec::new(),
             measures: Vec::new(),
+            spreads: Vec::new(),
             milestones: Vec::new(),
             forborne: Vec::new(),
             referrals: Vec::new(),
@@ -167,6 +170,13 @@ impl Case {
             act: act.clone(),
         });
         Ok(())
+    }
+
+    /// Takes in what is known of a community's ban, in the place of what was known before.
+    pub fn spread(&mut self, spread: BanSpread) {
+        let is_same = |s: &BanSpread| s.community == spread.community && s.prefix == spread.prefix;
+        self.spreads.retain(|known| !is_same(known));
+        self.spreads.push(spread);
     }
 
     fn apply(&mut self, act: &CaseAct) {
@@ -204,6 +214,7 @@ impl Case {
                 prefixes,
                 effect,
             }),
+            CaseStep::BanSpread(spread) => self.spread(spread),
             CaseStep::Milestone(milestone) => self.milestones.push(milestone),
             CaseStep::Forborne { what, reason } => self.forborne.push(Forbearance {
                 at: act.at,

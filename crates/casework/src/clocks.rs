@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use model::{ExhibitAct, HandoverAct, Milestone, MilestoneKind, Timestamp};
+use model::{BanSpread, ExhibitAct, HandoverAct, Milestone, MilestoneKind, ReachedAll, Timestamp};
 
 use crate::{CustodyStep, Dossier, ExhibitRecord, jurisdiction::Jurisdictions};
 
@@ -16,22 +16,47 @@ pub const WARNINGS: [Duration; 3] = [
     DAY.saturating_mul(2),
 ];
 
-/// From the first hostile event to the ban.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// From the first hostile event to the ban at every member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FirstAid {
     pub first_hostile: Option<Timestamp>,
     pub alert: Option<Timestamp>,
-    /// When the first ban that followed began here.
+    /// When the first ban that followed was decided here.
+    pub decided: Option<Timestamp>,
+    /// When this machine's kernel said that it has that ban.
     pub ban: Option<Timestamp>,
+    /// How far communities' bans have come, the one that was everywhere first at the head.
+    pub spreads: Vec<BanSpread>,
 }
 
 impl FirstAid {
     pub fn to_alert(&self) -> Option<Duration> {
-        Some(self.alert?.since(self.first_hostile?))
+        self.until(self.alert)
+    }
+
+    pub fn to_decision(&self) -> Option<Duration> {
+        self.until(self.decided)
     }
 
     pub fn to_ban(&self) -> Option<Duration> {
-        Some(self.ban?.since(self.first_hostile?))
+        self.until(self.ban)
+    }
+
+    /// The first moment at which all connected members of a community had a ban of the case.
+    pub fn everywhere(&self) -> Option<ReachedAll> {
+        let all = self.spreads.iter().filter_map(|spread| spread.reached);
+        all.filter(|reached| reached.behind == 0)
+            .min_by_key(|reached| reached.at)
+    }
+
+    pub fn to_everywhere(&self) -> Option<Duration> {
+        self.until(self.everywhere().map(|reached| reached.at))
+    }
+
+    /// What comes before the beginning was told by another clock: then nothing can be said.
+    fn until(&self, end: Option<Timestamp>) -> Option<Duration> {
+        let (first, end) = (self.first_hostile?, end?);
+        (end >= first).then(|| end.since(first))
     }
 }
 
@@ -80,6 +105,22 @@ pub struct Clocks {
     pub deadlines: Vec<Deadline>,
 }
 
+impl Clocks {
+    /// From the first hostile event to the first step of this kind.
+    pub fn to_law(&self, kind: MilestoneKind) -> Option<Duration> {
+        let step = self.law.iter().find(|step| step.kind == kind);
+        self.first_aid.until(step.map(|step| step.when))
+    }
+}
+
+/// The middle one of those that are known, the lower one of two, with how many there are.
+pub fn median(spans: impl Iterator<Item = Option<Duration>>) -> Option<(Duration, usize)> {
+    let mut known: Vec<Duration> = spans.flatten().collect();
+    known.sort_unstable();
+    let middle = known.get(known.len().checked_sub(1)? / 2)?;
+    Some((*middle, known.len()))
+}
+
 /// The clocks at the dossier's moment; `table` tells the instruments' own deadlines.
 pub fn clocks(dossier: &Dossier, table: Option<&Jurisdictions>) -> Clocks {
     let mut deadlines = preservation(dossier, table);
@@ -99,10 +140,19 @@ pub fn clocks(dossier: &Dossier, table: Option<&Jurisdictions>) -> Clocks {
 
 fn first_aid(dossier: &Dossier) -> FirstAid {
     let alerts = || dossier.alerts.iter().map(|alert| &alert.what);
+    let first_ban = dossier.bans.iter().map(|ban| &ban.what);
+    let first_ban = first_ban.min_by_key(|ban| ban.from);
+    let mut spreads = dossier.case.spreads.clone();
+    spreads.sort_by_key(|s| {
+        let at = s.reached.map(|reached| reached.at);
+        (at.is_none(), at, s.accepted, s.prefix)
+    });
     FirstAid {
         first_hostile: alerts().map(|alert| alert.first).min(),
         alert: alerts().map(|alert| alert.last).min(),
-        ban: dossier.bans.iter().map(|ban| ban.what.from).min(),
+        decided: first_ban.map(|ban| ban.from),
+        ban: first_ban.and_then(|ban| ban.in_kernel),
+        spreads,
     }
 }
 
@@ -374,6 +424,92 @@ mod tests {
             exhibits: Vec::new(),
             handovers: Vec::new(),
         }
+    }
+
+    fn spread(reached: Option<i64>, behind: u64) -> BanSpread {
+        BanSpread {
+            prefix: "203.0.113.9".parse().unwrap(),
+            community: "main".to_owned(),
+            hub: "hub".to_owned(),
+            reported: None,
+            accepted: day(3),
+            generation: 7,
+            entry: 1,
+            reached: reached.map(|at| ReachedAll {
+                at: day(at),
+                connected: 2,
+                away: 0,
+                behind,
+                observing: 0,
+                entry: 2,
+            }),
+        }
+    }
+
+    #[test]
+    fn first_aid_ends_where_the_kernel_and_the_hub_say_and_is_never_guessed() {
+        let ban = |from: i64, in_kernel: Option<i64>| crate::Indexed {
+            index: 1,
+            what: model::Decision {
+                measure: model::Measure::Ban,
+                prefix: "203.0.113.9".parse().unwrap(),
+                from: day(from),
+                until: day(90),
+                reason: String::new(),
+                origin: model::Origin::Guard,
+                alerts: Vec::new(),
+                repeat: 0,
+                in_kernel: in_kernel.map(day),
+            },
+        };
+        let mut dossier = dossier(vec![CaseStep::BanSpread(spread(None, 0))], 60);
+        // The kernel's answer to a later ban says nothing of the first one.
+        dossier.bans = vec![ban(4, Some(5)), ban(3, None)];
+        let aid = clocks(&dossier, None).first_aid;
+        assert_eq!((aid.decided, aid.ban), (Some(day(3)), None));
+        assert_eq!((aid.to_ban(), aid.everywhere()), (None, None));
+        dossier.bans = vec![ban(3, Some(4))];
+        // Not all have it; then, told anew, they have.
+        dossier.case.spread(spread(Some(5), 1));
+        assert_eq!(clocks(&dossier, None).first_aid.everywhere(), None);
+        dossier.case.spread(spread(Some(6), 0));
+        let mut aid = clocks(&dossier, None).first_aid;
+        assert_eq!((aid.spreads.len(), aid.ban), (1, Some(day(4))));
+        aid.first_hostile = Some(day(2));
+        assert_eq!(
+            (aid.to_ban(), aid.to_everywhere()),
+            (Some(DAY * 2), Some(DAY * 4))
+        );
+        // Another clock's moment from before the beginning measures nothing.
+        aid.first_hostile = Some(day(5));
+        assert_eq!((aid.to_ban(), aid.to_everywhere()), (None, Some(DAY)));
+    }
+
+    #[test]
+    fn a_median_counts_only_what_is_known() {
+        let spans = [
+            Some(DAY * 9),
+            None,
+            Some(DAY),
+            Some(DAY * 2),
+            None,
+            Some(DAY * 3),
+        ];
+        assert_eq!(median(spans.into_iter()), Some((DAY * 2, 4)));
+        assert_eq!(median(spans.into_iter().take(1)), Some((DAY * 9, 1)));
+        assert_eq!(median([None].into_iter()), None);
+    }
+
+    #[test]
+    fn the_timeline_shows_what_was_told_last() {
+        let steps = [spread(Some(5), 1), spread(Some(6), 0)].map(CaseStep::BanSpread);
+        let moments = crate::pack::timeline(&dossier(steps.to_vec(), 60));
+        let texts: Vec<&str> = moments.iter().map(|m| m.text.as_str()).collect();
+        assert_eq!(moments.len(), 3, "{texts:?}");
+        assert!(
+            texts[2].contains("in force at all 2 connected member(s)"),
+            "{texts:?}"
+        );
     }
 
     fn milestone(kind: MilestoneKind, when: i64, lapses: Option<i64>) -> CaseStep {

@@ -25,6 +25,7 @@ pub mod persons;
 pub mod referral;
 mod retention;
 mod span;
+pub mod spread;
 pub mod subject;
 pub mod submission;
 

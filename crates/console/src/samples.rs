@@ -26,6 +26,7 @@ pub(crate) fn decision(text: &str, from: Timestamp, until: Timestamp) -> Decisio
         origin: Origin::Guard,
         alerts: vec![AlertId::derive(&[text.as_bytes()])],
         repeat: 0,
+        in_kernel: None,
     }
 }
 

@@ -249,6 +249,7 @@ impl Policy {
             origin: by,
             alerts: Vec::new(),
             repeat: 0,
+            in_kernel: None,
         };
         self.stats.bans += 1;
         self.history
@@ -398,6 +399,7 @@ impl Policy {
             origin: Origin::Guard,
             alerts: vec![case.alert.id],
             repeat,
+            in_kernel: None,
         };
         if same.is_some() {
             self.stats.extensions += 1;
@@ -497,6 +499,7 @@ impl Policy {
             origin: Origin::Guard,
             alerts: named,
             repeat,
+            in_kernel: None,
         };
         self.enact(ban, sources, verdicts);
     }

@@ -88,6 +88,25 @@ pub struct HereCommunity {
     pub enforced: u64,
     /// Prefixes that its own policy or its never-ban guard did not let through.
     pub refused: u64,
+    /// Whether `generation` is in its kernel.
+    #[serde(default)]
+    pub kernel: KernelStanding,
+}
+
+/// How a guard's kernel stands to what the guard knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelStanding {
+    /// It holds what it ought to.
+    InStep,
+    /// A change was refused or undone, and is being put right.
+    Behind,
+    /// The operator wants nothing enforced.
+    Observing,
+    /// Not told: an older version, or a word that this one does not know.
+    #[default]
+    #[serde(other)]
+    Untold,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

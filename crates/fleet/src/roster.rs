@@ -50,6 +50,14 @@ impl Role {
         }
     }
 
+    /// Whether it is part of communities: follows their bans and has a key on their rosters.
+    pub const fn follows(self) -> bool {
+        match self {
+            Self::Guard | Self::Analyst | Self::Partner => true,
+            Self::Police | Self::Witness => false,
+        }
+    }
+
     /// Whether its statements may put bans into a community's set.
     pub const fn may_ban(self) -> bool {
         !matches!(self, Self::Witness)

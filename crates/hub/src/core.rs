@@ -367,6 +367,19 @@ impl Core {
         Ok(view.registry.caller_of_member(member, fingerprint))
     }
 
+    /// Whether a route is open to the caller's role; a refusal is on the ledger, once a minute.
+    pub(crate) fn admit(&self, by: &Caller, needs: gate::Needs) -> Result<(), OrderError> {
+        gate::may_take(by, needs).inspect_err(|refusal| {
+            let refused = Order::RefusedRoute {
+                by: by.clone(),
+                reason: refusal.to_string(),
+            };
+            if self.orders.try_send(refused).is_err() {
+                tracing::warn!("a refusal is not on record: the core is busy");
+            }
+        })
+    }
+
     /// Invites a guard, or another member; gives back the token.
     pub async fn invite(&self, by: &Caller, invite: Invite) -> Result<String, OrderError> {
         let by = by.clone();

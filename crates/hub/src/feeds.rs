@@ -33,7 +33,7 @@ use intel::{
 };
 
 use self::lists::{List, Lists};
-use crate::{Caller, Core, core::unix_ms, rate::Rate};
+use crate::{Caller, Core, core::unix_ms, gate::Needs, rate::Rate};
 
 /// How often one key may ask: a burst for pages, then one a second.
 const BURST: u32 = 60;
@@ -64,12 +64,16 @@ async fn feed(
     State(door): State<Arc<Door>>,
     Path(format): Path<String>,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
     let pairs = pairs(query.as_deref().unwrap_or_default());
     let Some(caller) = door.caller(&headers, &pairs) else {
         return challenge();
     };
+    if let Err(error) = door.core.admit(&caller, needs) {
+        return (StatusCode::FORBIDDEN, format!("{error}\n")).into_response();
+    }
     if let Err(wait) = door.rate.take(&caller.name, Instant::now()) {
         let seconds = wait.as_secs() + 1;
         let retry = [(header::RETRY_AFTER, seconds.to_string())];

@@ -1,10 +1,19 @@
-//! Least privilege, as one table: which role may do what. And what nobody may ban.
+//! Least privilege, as two tables: which role may do what, and what each route asks for. And what
+//! nobody may ban.
 //!
+//! A route that the second table does not name is open to no role: whoever adds one decides here.
 //! That an organisation never touches another's is the caller's part ([`Caller::may_see`],
 //! [`Caller::may_release`]) and the registry's, which gives a caller its own communities only.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
+use axum::{
+    extract::{FromRequestParts, MatchedPath},
+    http::{Extensions, Method, request::Parts},
+};
 use fleet::CommunityId;
 use model::Prefix;
 
@@ -76,6 +85,134 @@ impl Act {
     }
 }
 
+/// What a route asks of whoever comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nobody is asked who they are, or the body alone says it: a token, a password.
+    Nothing,
+    /// Known to the hub, whatever the role.
+    Member,
+    /// One of these acts.
+    OneOf(&'static [Act]),
+}
+
+/// All routes behind which somebody is known, and those that ask for nothing.
+pub(crate) const ROUTES: [(&str, &str, Needs); 41] = {
+    use Needs::{Member, Nothing, OneOf};
+    const READ: Needs = OneOf(&[Act::Read]);
+    const HERE: Needs = OneOf(&[Act::Here]);
+    const RELEASE: Needs = OneOf(&[Act::Release]);
+    const ALERTS: Needs = OneOf(&[Act::Alerts]);
+    const REPORT: Needs = OneOf(&[Act::Report]);
+    const RECEIVE: Needs = OneOf(&[Act::Receive]);
+    const OFFER: Needs = OneOf(&[Act::Offer]);
+    const EITHER_SIDE: Needs = OneOf(&[Act::Offer, Act::Receive]);
+    [
+        ("POST", "/fleet/v1/join", Nothing),
+        ("POST", "/fleet/v1/renew", Member),
+        ("POST", "/fleet/v1/here", HERE),
+        ("GET", "/fleet/v1/{community}/stream", READ),
+        ("GET", "/fleet/v1/{community}/snapshot/{hash}", READ),
+        (
+            "POST",
+            "/fleet/v1/{community}/statements",
+            OneOf(&[Act::State]),
+        ),
+        (
+            "POST",
+            "/fleet/v1/{community}/appeals",
+            OneOf(&[Act::Appeal]),
+        ),
+        ("POST", "/fleet/v1/{community}/spread", READ),
+        ("GET", "/handover/v1/offers", EITHER_SIDE),
+        ("POST", "/handover/v1/offers", OFFER),
+        ("GET", "/handover/v1/offers/{org}/{number}", EITHER_SIDE),
+        ("GET", "/handover/v1/offers/{org}/{number}/package", RECEIVE),
+        (
+            "POST",
+            "/handover/v1/offers/{org}/{number}/receipt",
+            RECEIVE,
+        ),
+        (
+            "POST",
+            "/handover/v1/offers/{org}/{number}/decline",
+            RECEIVE,
+        ),
+        (
+            "POST",
+            "/handover/v1/offers/{org}/{number}/requests",
+            RECEIVE,
+        ),
+        ("POST", "/handover/v1/offers/{org}/{number}/answers", OFFER),
+        (
+            "POST",
+            "/handover/v1/offers/{org}/{number}/outcomes",
+            RECEIVE,
+        ),
+        ("GET", "/v1/decisions", READ),
+        ("DELETE", "/v1/decisions", RELEASE),
+        ("GET", "/v1/decisions/stream", READ),
+        ("DELETE", "/v1/decisions/{id}", RELEASE),
+        ("POST", "/v1/usage-metrics", HERE),
+        ("POST", "/v1/watchers", Nothing),
+        ("POST", "/v1/watchers/login", Nothing),
+        ("DELETE", "/v1/watchers/self", REPORT),
+        ("GET", "/v1/refresh_token", HERE),
+        ("GET", "/v1/heartbeat", HERE),
+        ("POST", "/v1/alerts", REPORT),
+        ("GET", "/v1/alerts", ALERTS),
+        ("DELETE", "/v1/alerts", ALERTS),
+        ("GET", "/v1/alerts/{id}", ALERTS),
+        ("DELETE", "/v1/alerts/{id}", ALERTS),
+        ("GET", "/v1/allowlists", READ),
+        ("POST", "/v1/allowlists/check", READ),
+        ("GET", "/v1/allowlists/check/{*value}", READ),
+        ("GET", "/v1/allowlists/{name}", READ),
+        ("POST", "/people/v1/login", Nothing),
+        ("GET", "/health", Nothing),
+        ("GET", "/feeds/{format}", READ),
+        ("POST", "/openc2", REPORT),
+        ("POST", "/.well-known/openc2", REPORT),
+    ]
+};
+
+impl Needs {
+    /// By the route that a request took; a look at the head is a look.
+    pub(crate) fn of(method: &Method, extensions: &Extensions) -> Self {
+        let path = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+        let method = match method {
+            &Method::HEAD => "GET",
+            other => other.as_str(),
+        };
+        let named = ROUTES
+            .iter()
+            .find(|(verb, route, _)| *verb == method && Some(*route) == path);
+        named.map_or(Self::OneOf(&[]), |(_, _, needs)| *needs)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Needs {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.method, &parts.extensions))
+    }
+}
+
+/// Whether somebody of this role may take a route.
+pub(crate) fn may_take(by: &Caller, needs: Needs) -> Result<(), OrderError> {
+    match needs {
+        Needs::Nothing | Needs::Member => Ok(()),
+        Needs::OneOf(wanted) => {
+            let mine = acts(by.role);
+            match wanted.iter().any(|act| mine.contains(act)) {
+                true => Ok(()),
+                false => may(by, *wanted.first().unwrap_or(&Act::Govern)),
+            }
+        }
+    }
+}
+
 const fn acts(role: Role) -> &'static [Act] {
     match role {
         Role::Guard => &[
@@ -99,7 +236,8 @@ const fn acts(role: Role) -> &'static [Act] {
             Act::Exhibit,
         ],
         Role::Partner => &[Act::Read, Act::State, Act::Appeal, Act::Here, Act::Offer],
-        Role::Police => &[Act::Read, Act::State, Act::Appeal, Act::Here, Act::Receive],
+        // What was offered to its organisation, and nothing else.
+        Role::Police => &[Act::Receive],
         Role::Witness => &[Act::Here],
         Role::Bouncer => &[Act::Read, Act::Here],
         Role::Machine => &[
@@ -189,6 +327,9 @@ pub fn never(prefix: Prefix) -> Option<&'static str> {
         network.overlaps(prefix).then_some(why)
     })
 }
+
+#[cfg(test)]
+mod every_route;
 
 #[cfg(test)]
 mod tests {

@@ -39,7 +39,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    Caller, Core, OrderError, gate,
+    Caller, Core, OrderError,
+    gate::Needs,
     limits::{BODY_WAIT_MAX, HANDOVERS_LISTED_MAX, PACKAGE_WAIT_MAX},
     registry::HandoverFile,
     routes::status_of,
@@ -70,13 +71,17 @@ pub(crate) fn router(core: Core) -> Router {
 type Hub = State<Core>;
 type Place = UrlPath<(String, String)>;
 
-/// Who asks, by the connection's certificate.
+/// Who asks, by the connection's certificate, if the route is open to their role.
 fn known(core: &Core, request: &Request) -> Result<Caller, Refused> {
     let session = request.extensions().get::<Session>().copied();
     let fingerprint = session.and_then(|s| s.fingerprint);
     match core.caller_by_certificate(fingerprint.ok_or(Refused::NoCertificate)?) {
         Err(OrderError::Unknown) => Err(Refused::NoCertificate),
-        other => Ok(other?),
+        other => {
+            let by = other?;
+            core.admit(&by, Needs::of(request.method(), request.extensions()))?;
+            Ok(by)
+        }
     }
 }
 
@@ -84,9 +89,6 @@ fn known(core: &Core, request: &Request) -> Result<Caller, Refused> {
 
 async fn list(State(core): Hub, request: Request) -> Result<Response, Refused> {
     let by = known(&core, &request)?;
-    if gate::may(&by, gate::Act::Receive).is_err() {
-        gate::may(&by, gate::Act::Offer)?;
-    }
     let now = wall_clock();
     // The first sight of an offer is a look: on the ledger before the list goes out.
     let unseen: Vec<String> = {
@@ -145,7 +147,6 @@ async fn package(
     request: Request,
 ) -> Result<Response, Refused> {
     let by = known(&core, &request)?;
-    gate::may(&by, gate::Act::Receive)?;
     let key = format!("{org}/{number}");
     let file = find(&core, &by, &key)?;
     let Some(HandoverAct::Offered { package, bytes, .. }) = file.acts.first() else {
@@ -203,7 +204,6 @@ fn pieces(mut file: File) -> impl futures_util::Stream<Item = std::io::Result<By
 
 async fn offer(State(core): Hub, request: Request) -> Result<Response, Refused> {
     let by = known(&core, &request)?;
-    gate::may(&by, gate::Act::Offer)?;
     let act = offered(request.headers())?;
     let HandoverAct::Offered { package, bytes, .. } = &act else {
         return Err(Refused::Malformed("the header holds no offer".to_owned()));

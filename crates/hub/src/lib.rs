@@ -39,6 +39,7 @@ mod registry;
 mod routes;
 mod secret;
 mod server;
+mod spread;
 mod status;
 mod tls;
 mod totp;

@@ -32,7 +32,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Allowlist, AllowlistItem, Caller, Core, LoginError, NewBan, OrderError, Release, Report,
-    core::unix_ms, lapi::Peer, limits, rate::Rate,
+    core::unix_ms, gate::Needs, lapi::Peer, limits, rate::Rate,
 };
 
 /// Commands of one producer: what `query features` tells, with a burst.
@@ -66,6 +66,7 @@ pub fn router(core: Core) -> Router {
 async fn command(
     State(door): State<Arc<Door>>,
     peer: Peer,
+    needs: Needs,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
@@ -73,6 +74,9 @@ async fn command(
         Ok(caller) => caller,
         Err(status) => return challenge(status),
     };
+    if let Err(error) = door.core.admit(&caller, needs) {
+        return (StatusCode::FORBIDDEN, format!("{error}\n")).into_response();
+    }
     if let Err(wait) = door.rate.take(&caller.name, Instant::now()) {
         let retry = [(header::RETRY_AFTER, (wait.as_secs() + 1).to_string())];
         return (StatusCode::SERVICE_UNAVAILABLE, retry).into_response();

@@ -33,6 +33,11 @@ impl Presences {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// For a look at all of them; nobody is heard meanwhile.
+    pub(crate) fn look(&self) -> MutexGuard<'_, BTreeMap<(OrgId, String), Presence>> {
+        self.all()
+    }
+
     pub(crate) fn heard(
         &self,
         organisation: &OrgId,

@@ -11,6 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use casework::spread::SpreadQuestion;
 use fleet::{
     CommunityId, Generation, SignedStatement, SnapshotHash,
     api::{
@@ -25,7 +26,7 @@ use crate::{
     Caller, Core, OrderError,
     core::unix_ms,
     fanout::Next,
-    gate::{self, Act},
+    gate::{self, Act, Needs},
     limits,
     member::{Join, Joined, Opening, Renew, token_secret},
     registry::{Certificate, Fingerprint},
@@ -55,6 +56,7 @@ pub(crate) fn router(core: Core, root: String) -> Router {
         .route("/{community}/snapshot/{hash}", get(snapshot))
         .route("/{community}/statements", post(statements))
         .route("/{community}/appeals", post(appeals))
+        .route("/{community}/spread", post(spread))
         .with_state(Arc::new(Shared { core, root }));
     Router::new().nest("/fleet/v1", fleet)
 }
@@ -116,7 +118,7 @@ impl Shared {
         })
     }
 
-    /// Who asks, by the connection's certificate.
+    /// Who asks, by the connection's certificate, if the route is open to their role.
     fn known(&self, request: &Request) -> Result<(Caller, Fingerprint), Refused> {
         let session = session(request)?;
         let fingerprint = session.fingerprint.ok_or(Refused::NoCertificate)?;
@@ -125,6 +127,8 @@ impl Shared {
                 let from = session.from.ip().to_canonical();
                 let presences = &self.core.shared().presences;
                 presences.heard(&caller.organisation, &caller.name, from, |_| {});
+                let needs = Needs::of(request.method(), request.extensions());
+                self.core.admit(&caller, needs)?;
                 Ok((caller, fingerprint))
             }
             Err(OrderError::Unknown) => Err(Refused::NoCertificate),
@@ -142,7 +146,6 @@ fn session(request: &Request) -> Result<Session, Refused> {
 
 async fn here(State(shared): Fleet, request: Request) -> Result<Response, Refused> {
     let (caller, _) = shared.known(&request)?;
-    gate::may(&caller, Act::Here)?;
     let from = session(&request)?.from.ip().to_canonical();
     let told: Here = json(request).await?;
     let presences = &shared.core.shared().presences;
@@ -360,6 +363,19 @@ async fn appeals(
         text,
         index,
     }))
+}
+
+async fn spread(
+    State(shared): Fleet,
+    Path(community): Path<String>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let (caller, _) = shared.known(&request)?;
+    let community = community_of(&community)?;
+    gate::may_in(&caller, Act::Read, &community)?;
+    let asked: SpreadQuestion = json(request).await?;
+    let told = shared.core.spreads(&caller, &community, asked).await?;
+    Ok(answer(&told))
 }
 
 //------------ Bodies and refusals -------------------------------------------

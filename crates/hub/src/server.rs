@@ -129,11 +129,7 @@ pub async fn serve(
         None => Router::new(),
     };
     let server = Arc::new(Server {
-        all: doors
-            .clone()
-            .merge(handovers::router(core.clone()))
-            .merge(exhibits)
-            .merge(routes::router(core, authority.pem().to_owned())),
+        all: all(doors.clone(), core, authority.pem().to_owned()).merge(exhibits),
         doors,
         tls: tls::config(&own)?,
         traffic,
@@ -146,7 +142,14 @@ pub async fn serve(
     Ok(())
 }
 
-fn doors(core: &Core, config: lapi::Config) -> (Router, Option<lapi::People>) {
+/// What members meet, beside the doors for third parties and the one for exhibits.
+pub(crate) fn all(doors: Router, core: Core, root: String) -> Router {
+    doors
+        .merge(handovers::router(core.clone()))
+        .merge(routes::router(core, root))
+}
+
+pub(crate) fn doors(core: &Core, config: lapi::Config) -> (Router, Option<lapi::People>) {
     let (lapi, people) = lapi::open(core.clone(), config);
     let router = Router::new()
         .merge(lapi)

@@ -60,6 +60,8 @@ pub enum CaseStep {
         /// What was measured of it: `ban in force after 214 ms`.
         effect: String,
     },
+    /// A community's ban against a source of this case was in force at its members.
+    BanSpread(BanSpread),
     /// Something that others did, with who said so: an order, a takedown, an arrest.
     Milestone(Milestone),
     /// Something that could have been done and was not, and why: no step onto others' machines.
@@ -150,6 +152,43 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
     pub done: bool,
+}
+
+/// How far a community's ban has come, by its hub's ledger and clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanSpread {
+    /// What was to be banned; the community's ban may be on a network around it.
+    pub prefix: Prefix,
+    pub community: String,
+    /// The organisation that the hub is of.
+    pub hub: String,
+    /// When the hub took the first report of it that the asker may know of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Timestamp>,
+    /// When it became the community's ban, and as which change of its set.
+    pub accepted: Timestamp,
+    pub generation: u64,
+    /// The entry of the hub's ledger that says so.
+    pub entry: u64,
+    /// When it was in force at all members that were connected; absent while nobody can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<ReachedAll>,
+}
+
+/// The first moment at which a hub knew that all its connected guards enforce a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachedAll {
+    pub at: Timestamp,
+    pub connected: u64,
+    pub away: u64,
+    /// Of the connected ones: not that far yet.
+    #[serde(default)]
+    pub behind: u64,
+    /// Connected beside them, and enforcing nothing by their operators' will.
+    #[serde(default)]
+    pub observing: u64,
+    /// The entry of the hub's ledger.
+    pub entry: u64,
 }
 
 /// A loss in money or time: a range, with where it comes from and how it was reckoned.

@@ -40,6 +40,10 @@ pub struct Decision {
     /// How many times this offender was banned before.
     #[serde(default)]
     pub repeat: u32,
+    /// When the kernel said that it has the ban, on the ledger; absent while it has not answered,
+    /// when nothing is enforced, and in entries of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_kernel: Option<Timestamp>,
 }
 
 impl Decision {

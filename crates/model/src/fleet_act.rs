@@ -113,6 +113,23 @@ pub enum FleetAct {
         /// Who reported, with what weight, and which rule it met.
         grounds: String,
     },
+    /// So far have the guards come that are connected, by what each says of its kernel. Once for
+    /// each step forward, and never more often than the hub looks.
+    Reached {
+        at: Timestamp,
+        community: String,
+        /// All that are counted as connected have put this generation, and all before, in force.
+        generation: u64,
+        connected: u64,
+        /// Members of the community that were not connected.
+        away: u64,
+        /// Connected, and not that far for a minute or more.
+        #[serde(default, skip_serializing_if = "is_none")]
+        behind: u64,
+        /// Connected, and told by their operators not to touch their kernels.
+        #[serde(default, skip_serializing_if = "is_none")]
+        observing: u64,
+    },
     /// A community's ban was found wrong.
     Reversal {
         at: Timestamp,
@@ -176,6 +193,7 @@ impl FleetAct {
             | Self::RequestRefused { at, .. }
             | Self::StatementAccepted { at, .. }
             | Self::CommunityBan { at, .. }
+            | Self::Reached { at, .. }
             | Self::Reversal { at, .. }
             | Self::Appeal { at, .. }
             | Self::AlertsTaken { at, .. }
@@ -184,4 +202,9 @@ impl FleetAct {
             | Self::HubLost { at, .. } => *at,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }

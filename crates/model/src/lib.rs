@@ -38,8 +38,8 @@ mod tlp;
 pub use alert::{Alert, AlertEvent, AlertId, ContentHash, EvidenceLine, RawText, Scope};
 pub use authority_act::{AuthorityAct, OrderStep, OrderTaken};
 pub use case_act::{
-    CaseAct, CaseStep, LossFigure, Milestone, MilestoneKind, Outcome, OutcomeKind, Pap, Party,
-    PartyRole, Task,
+    BanSpread, CaseAct, CaseStep, LossFigure, Milestone, MilestoneKind, Outcome, OutcomeKind, Pap,
+    Party, PartyRole, ReachedAll, Task,
 };
 pub use decision::{
     Author, Decision, KnownBan, Measure, Origin, Refusal, RefusalReason, Release, ReleaseReason,

@@ -57,6 +57,7 @@ pub(crate) fn decision(alert: &Alert) -> Decision {
         origin: Origin::Guard,
         alerts: vec![alert.id],
         repeat: 0,
+        in_kernel: None,
     }
 }
 

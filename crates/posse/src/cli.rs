@@ -450,7 +450,7 @@ pub(crate) struct PersonAddArgs {
     /// The organisation they belong to; made if it does not exist.
     #[arg(long, value_name = "NAME")]
     pub(crate) org: hub::OrgId,
-    /// What they may do: analyst, partner, police.
+    /// What they may do: analyst, partner.
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: fleet::Role,
     /// A password of their own, 12 characters or more [default: one is made].

@@ -59,6 +59,16 @@ fn tell(
             membership.valid_for().as_secs()
         ))
     )?;
+    if !membership.role.follows() {
+        let why = match membership.role {
+            fleet::Role::Police => {
+                "this role takes files of cases (posse handover … --hub); it sees no bans"
+            }
+            _ => "this role follows no bans and reports none",
+        };
+        writeln!(out, "{why}")?;
+        return Ok(());
+    }
     writeln!(out, "what this machine will take ([fleet.accept]):")?;
     for line in config.fleet.accept.in_words() {
         writeln!(out, "  {line}")?;

@@ -138,7 +138,8 @@ fn alone(dir: &Path, request: &Request) -> Result<Reply> {
     store.ban_ends(now, |bans| shield.assume(bans, now))?;
     let outcome = carry_out(request, &mut policy, &mut shield, now)?;
     shield.apply(&outcome.changes)?;
-    let appended = store.append(&outcome.entries(), now)?;
+    let in_kernel = shield.enforces().then(clock::now);
+    let appended = store.append(&outcome.entries(in_kernel), now)?;
     Ok(Reply {
         index: appended.last().map(|a| a.index),
         enforced: shield.enforces(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use decide::{Policy, Verdict};
 use enforce::KernelChange;
-use model::{Command, Entry, HostFacts, Notice, Origin, Prefix, Timestamp};
+use model::{Command, Decision, Entry, HostFacts, Notice, Origin, Prefix, Timestamp};
 
 use crate::{control::Reply, shield::Shield};
 
@@ -31,9 +31,10 @@ impl Outcome {
         }
     }
 
-    /// The command first, then what came of it.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
-        let verdicts = self.verdicts.iter().cloned().map(entry_of);
+    /// The command first, then what came of it, with when the kernel had it.
+    pub(crate) fn entries(&self, in_kernel: Option<Timestamp>) -> Vec<Entry> {
+        let verdicts = self.verdicts.iter().cloned();
+        let verdicts = verdicts.map(|verdict| entry_of(verdict, in_kernel));
         std::iter::once(Entry::Command(self.command.clone()))
             .chain(verdicts)
             .collect()
@@ -122,9 +123,12 @@ pub(crate) fn unban(
 }
 
 /// What the record says of a verdict.
-pub(crate) fn entry_of(verdict: Verdict) -> Entry {
+pub(crate) fn entry_of(verdict: Verdict, in_kernel: Option<Timestamp>) -> Entry {
     match verdict {
-        Verdict::Ban(decision) => Entry::Decision(decision),
+        Verdict::Ban(decision) => Entry::Decision(Decision {
+            in_kernel,
+            ..decision
+        }),
         Verdict::Refuse(refusal) => Entry::Refusal(refusal),
         Verdict::Supersede(release) => Entry::Release(release),
         Verdict::Notice(notice) => Entry::Notice(notice),

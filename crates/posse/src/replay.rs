@@ -319,7 +319,8 @@ impl Desk {
                 if let Some(what_if) = &mut self.what_if {
                     what_if.judged(&alert, &verdicts);
                 }
-                entries = verdicts.into_iter().map(entry_of).collect();
+                let recorded = verdicts.into_iter();
+                entries = recorded.map(|verdict| entry_of(verdict, None)).collect();
             }
             if let Some(record) = &mut self.record {
                 record.add(Entry::Alert(alert))?;

@@ -7,7 +7,8 @@ use std::{
 
 use casework::{
     Dossier,
-    pack::{milestone_text, money, outcome_text, seconds_utc, timeline},
+    clocks::FirstAid,
+    pack::{milestone_text, money, outcome_text, reached_text, seconds_utc, timeline},
 };
 use model::{Alert, PartyRole, Prefix, Timestamp};
 
@@ -157,27 +158,33 @@ fn what_was_done(dossier: &Dossier) -> String {
         prefixes.len(),
         dossier.case.measures.len()
     );
-    if let Some(aid) = first_aid(dossier) {
+    let aid = first_aid(dossier);
+    match (aid.to_ban(), aid.to_decision()) {
+        (Some(after), _) => text.push_str(&format!(
+            " The first ban was in this machine's packet filter {} after the first event that \
+             counted.",
+            span(after)
+        )),
+        (None, Some(after)) => text.push_str(&format!(
+            " The first ban was decided {} after the first event that counted; when the packet \
+             filter had it is not on record.",
+            span(after)
+        )),
+        (None, None) => {}
+    }
+    if let (Some(after), Some(reached)) = (aid.to_everywhere(), aid.everywhere()) {
         text.push_str(&format!(
-            " The first ban came {} after the first event that counted.",
-            span(aid.ban.since(aid.event))
+            " Through the hub it was in force at {} {} after it.",
+            reached_text(reached),
+            span(after)
         ));
     }
     text
 }
 
-/// The first of each, when all three happened in this order.
-struct FirstAid {
-    event: Timestamp,
-    alert: Timestamp,
-    ban: Timestamp,
-}
-
-fn first_aid(dossier: &Dossier) -> Option<FirstAid> {
-    let event = dossier.alerts.iter().map(|a| a.what.first).min()?;
-    let alert = dossier.alerts.iter().map(|a| a.what.last).min()?;
-    let ban = dossier.bans.iter().map(|b| b.what.from).min()?;
-    (event <= ban).then_some(FirstAid { event, alert, ban })
+/// The same clock as everywhere else.
+fn first_aid(dossier: &Dossier) -> FirstAid {
+    casework::clocks::clocks(dossier, None).first_aid
 }
 
 /// The two largest parts of a span: days and hours, minutes and seconds.
@@ -467,7 +474,7 @@ fn measures(dossier: &Dossier, paper: &mut Paper<'_>) {
         cut_note(paper, count, "data/case.json");
         paper.note(
             "A ban is a decision on record. A guard that was told to observe only does not put \
-             its bans into force; a measure above says so where it is known.",
+             its bans into force; the clocks below say when the packet filter had the first.",
         );
     }
     if !dossier.case.forborne.is_empty() {
@@ -480,22 +487,7 @@ fn measures(dossier: &Dossier, paper: &mut Paper<'_>) {
 
 fn clocks(dossier: &Dossier, paper: &mut Paper<'_>) {
     paper.chapter("Clocks and outcomes");
-    match first_aid(dossier) {
-        Some(aid) => {
-            paper.heading("Time to first aid");
-            paper.fact("First hostile event", &seconds_utc(aid.event));
-            let after = |at: Timestamp| {
-                format!(
-                    "{} later, at {}",
-                    span(at.since(aid.event)),
-                    seconds_utc(at)
-                )
-            };
-            paper.fact("First alert", &after(aid.alert));
-            paper.fact("First ban", &after(aid.ban));
-        }
-        None => paper.paragraph("No ban followed from an alert of this case."),
-    }
+    time_to_first_aid(&first_aid(dossier), paper);
     let case = &dossier.case;
     paper.heading("Time to law");
     if case.milestones.is_empty() && case.referrals.is_empty() {
@@ -537,6 +529,56 @@ fn clocks(dossier: &Dossier, paper: &mut Paper<'_>) {
                 ),
             );
         }
+    }
+}
+
+fn time_to_first_aid(aid: &FirstAid, paper: &mut Paper<'_>) {
+    paper.heading("Time to first aid");
+    if let Some(first) = aid.first_hostile {
+        paper.fact("First hostile event", &seconds_utc(first));
+    }
+    let mut fact = |name: &str, at: Option<Timestamp>, after: Option<Duration>, unknown: &str| {
+        let text = match (at, after) {
+            (Some(at), Some(after)) => format!("{} later, at {}", span(after), seconds_utc(at)),
+            (Some(at), None) => seconds_utc(at),
+            (None, _) => unknown.to_owned(),
+        };
+        paper.fact(name, &text);
+    };
+    fact("First alert", aid.alert, aid.to_alert(), "none");
+    fact("First ban decided", aid.decided, aid.to_decision(), "none");
+    let untold = "unknown: the packet filter's answer is not on record";
+    if aid.decided.is_some() {
+        fact("First ban in force", aid.ban, aid.to_ban(), untold);
+    }
+    let everywhere = aid.everywhere().map(|reached| reached.at);
+    let after = aid.to_everywhere();
+    let untold = "unknown: no hub has told of it";
+    fact("At every member", everywhere, after, untold);
+    for spread in &aid.spreads {
+        let mut text = format!(
+            "banned by the community {} at {}",
+            spread.community,
+            seconds_utc(spread.accepted)
+        );
+        match spread.reached {
+            Some(reached) => text.push_str(&format!(
+                "; in force at {} by {}, by the clock and the ledger (entry {}) of the hub of {}",
+                reached_text(reached),
+                seconds_utc(reached.at),
+                reached.entry,
+                spread.hub
+            )),
+            None => text.push_str("; when it was in force at all members is unknown"),
+        }
+        paper.fact(&spread.prefix.to_string(), &text);
+    }
+    if aid.everywhere().is_some() {
+        paper.note(
+            "Guards tell their hub every ten seconds which bans their packet filters hold. The \
+             moment at every member is the one at which the hub knew, up to fifteen seconds late. \
+             Of members that were away at that moment nothing is said.",
+        );
     }
 }
 

@@ -157,3 +157,44 @@ fn every_mark_is_on_its_page_and_every_hash_on_one_line() {
         assert!(texts.contains(&a.sha512.as_str()));
     }
 }
+
+#[test]
+fn the_report_tells_the_clocks_of_the_case_and_nothing_that_nobody_told() {
+    let words = |dossier: &Dossier| {
+        let faces = typeface::Faces::load().unwrap();
+        let mut paper = page::Paper::new(&faces);
+        chapters::write(dossier, &LedgerFacts::default(), &mut paper);
+        let pages = paper.finish();
+        let texts = pages.pages.iter().flatten().filter_map(|mark| match mark {
+            page::Mark::Text { text, .. } => Some(text.as_str()),
+            page::Mark::Box { .. } | page::Mark::Disc { .. } => None,
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    };
+    let mut dossier = dossier(0);
+    let before = words(&dossier);
+    assert!(before.contains("no hub has told of it"), "{before}");
+    dossier.case.spread(model::BanSpread {
+        prefix: "203.0.113.9".parse().unwrap(),
+        community: "main".to_owned(),
+        hub: "example-hub".to_owned(),
+        reported: None,
+        accepted: at(20),
+        generation: 7,
+        entry: 41,
+        reached: Some(model::ReachedAll {
+            at: at(31),
+            connected: 12,
+            away: 3,
+            behind: 0,
+            observing: 0,
+            entry: 42,
+        }),
+    });
+    let after = words(&dossier);
+    assert!(
+        after.contains("all 12 connected member(s); 3 away"),
+        "{after}"
+    );
+    assert!(!after.contains("no hub has told of it"), "{after}");
+}

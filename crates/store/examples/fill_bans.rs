@@ -69,6 +69,7 @@ fn decision(address: IpAddr, number: u64, now: Timestamp) -> Entry {
         origin: Origin::Guard,
         alerts: vec![AlertId::derive(&[b"fill", &number.to_be_bytes()])],
         repeat: 0,
+        in_kernel: None,
     })
 }
 

@@ -216,6 +216,26 @@ impl Store {
         each_entry(&self.db, range, each)
     }
 
+    /// Entries that were recorded at `since` or later and have their content, at most `max` looked
+    /// at; says how many. A clock that was set back may hide a few.
+    pub fn for_each_since(
+        &self,
+        since: Timestamp,
+        max: u64,
+        each: &mut dyn FnMut(u64, &Entry),
+    ) -> Result<u64, StoreError> {
+        let size = self.size()?;
+        let first = crate::erasure::first_since(&self.db, size, since)?;
+        let end = size.min(first.saturating_add(max));
+        each_entry(&self.db, first..end, &mut |stored| {
+            if let Some(entry) = stored.entry() {
+                each(stored.index, entry);
+            }
+            Ok(())
+        })?;
+        Ok(end.saturating_sub(first))
+    }
+
     pub fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
         let found = self.entries(index..index.saturating_add(1))?.pop();
         match found {

@@ -542,6 +542,11 @@ impl Community {
                 0
             },
             refused: self.barred.len() as u64,
+            kernel: match (self.ward.enforces(), self.ward.is_in_step()) {
+                (false, _) => api::KernelStanding::Observing,
+                (true, true) => api::KernelStanding::InStep,
+                (true, false) => api::KernelStanding::Behind,
+            },
         }
     }
 

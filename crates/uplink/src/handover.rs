@@ -4,8 +4,11 @@
 use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use casework::handover::api::{ANSWER_BYTES_MAX, Done, OFFER_HEADER, Told};
-use fleet::api;
+use casework::{
+    handover::api::{ANSWER_BYTES_MAX, Done, OFFER_HEADER, Told},
+    spread::{SpreadAnswer, SpreadQuestion},
+};
+use fleet::{CommunityId, api};
 use model::HandoverAct;
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -121,6 +124,17 @@ impl Door {
     ) -> Result<Done, UplinkError> {
         let path = format!("/handover/v1/offers/{handover}/{what}");
         let post = self.connection.post_json(&path, body);
+        self.runtime.block_on(within(ANSWER_WAIT, post))
+    }
+
+    /// When the bans on these networks were everywhere, by the hub's ledger.
+    pub fn spread(
+        &mut self,
+        community: &CommunityId,
+        question: &SpreadQuestion,
+    ) -> Result<SpreadAnswer, UplinkError> {
+        let path = format!("/fleet/v1/{community}/spread");
+        let post = self.connection.post_json(&path, question);
         self.runtime.block_on(within(ANSWER_WAIT, post))
     }
 

@@ -147,12 +147,13 @@ impl Membership {
     /// Who this machine is to the hub, in words.
     pub fn introduce(&self) -> String {
         let communities: Vec<_> = self.communities.iter().map(CommunityId::as_str).collect();
+        let place = match communities.is_empty() {
+            true => "no community".to_owned(),
+            false => communities.join(", "),
+        };
         format!(
-            "{} of organisation {} (role {}) in {}",
-            self.name,
-            self.organisation,
-            self.role,
-            communities.join(", ")
+            "{} of organisation {} (role {}) in {place}",
+            self.name, self.organisation, self.role
         )
     }
 }

@@ -216,6 +216,8 @@ impl Network {
                 Some(()) = renewals.recv() => renew_at = Deadline::now(),
                 () = sleep_until(renew_at) => match self.renew(connection.clone()).await {
                     Ok(()) => return End::Renewed,
+                    // Without streams nothing else tells that the connection is dead.
+                    Err(e) if streams.tasks.is_empty() => return End::Failed(e),
                     Err(e) => {
                         renew_at = Deadline::now() + RENEW_RETRY;
                         self.tell(NetEvent::RenewalFailed(e));

@@ -194,12 +194,12 @@ fn communities_of(membership: &Membership, config: &FleetConfig) -> Vec<fleet::C
             .as_ref()
             .is_none_or(|named| named.contains(*name))
     };
-    membership
-        .communities
-        .iter()
-        .filter(wanted)
-        .cloned()
-        .collect()
+    // Who takes files of cases only has no bans to follow, whatever an older hub said.
+    let known = match membership.role.follows() {
+        true => membership.communities.as_slice(),
+        false => &[],
+    };
+    known.iter().filter(wanted).cloned().collect()
 }
 
 /// The hubs' addresses as they were last seen: known before the first name is resolved.
@@ -339,7 +339,7 @@ impl Room {
         }
         if now >= due.here {
             due.here = now + HERE_EVERY;
-            if self.connection.up {
+            if self.connection.up && self.inputs.membership.role != fleet::Role::Police {
                 out.commands.push(Command::Here(Box::new(self.here())));
             }
         }
@@ -637,5 +637,22 @@ impl Room {
         self.communities.iter_mut().for_each(|c| c.save(&mut out));
         self.pass_on(out);
         done.send(()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::membership::tests::a_membership;
+
+    #[test]
+    fn who_takes_files_of_cases_only_follows_nothing_whatever_an_older_hub_said() {
+        let (mut membership, config) = (a_membership(), FleetConfig::default());
+        for role in fleet::Role::ALL {
+            membership.role = role;
+            let followed = communities_of(&membership, &config).len();
+            let is_served = !matches!(role, fleet::Role::Police | fleet::Role::Witness);
+            assert_eq!(followed, usize::from(is_served), "{role}");
+        }
     }
 }

@@ -25,7 +25,9 @@ use crate::{Dossier, ExhibitRecord};
 pub use bag::{BagError, Manifest, decode_path, encode_path, parse_manifest, parse_tags};
 pub use documents::{AcquisitionFile, AlertFile, CustodyFile, CustodyLine, EntryFile};
 pub use identity::{NAMESPACE, uuid_v5};
-pub use timeline::{Moment, MomentKind, custody_text, milestone_text, outcome_text, timeline};
+pub use timeline::{
+    Moment, MomentKind, custody_text, milestone_text, outcome_text, reached_text, timeline,
+};
 pub use words::{money, seconds_utc};
 
 /// Exhibits, entries and rules of one pack.

@@ -1,7 +1,8 @@
 //! What happened, in the order in which it happened: for the report's picture and for people.
 
 use model::{
-    CaseStep, ExhibitAct, HandoverAct, MilestoneKind, OutcomeKind, PersonSignature, Timestamp,
+    BanSpread, CaseStep, Decision, ExhibitAct, HandoverAct, MilestoneKind, OutcomeKind,
+    PersonSignature, ReachedAll, Timestamp,
 };
 
 use super::words;
@@ -64,7 +65,13 @@ pub fn timeline(dossier: &Dossier) -> Vec<Moment> {
         }
     }
     for step in &dossier.case.steps {
-        case_moment(step, &mut moments);
+        match &step.act.step {
+            // What was told anew later stands in its place.
+            CaseStep::BanSpread(spread) if dossier.case.spreads.contains(spread) => {
+                spread_moments(spread, step.index, &mut moments);
+            }
+            _ => case_moment(step, &mut moments),
+        }
     }
     for act in &dossier.handovers {
         moments.push(Moment {
@@ -102,9 +109,10 @@ fn bans(dossier: &Dossier, moments: &mut Vec<Moment>) {
             at: ban.what.from,
             kind: MomentKind::Ban,
             text: format!(
-                "{} banned until {}",
+                "{} banned until {}{}",
                 ban.what.prefix,
-                words::seconds_utc(ban.what.until)
+                words::seconds_utc(ban.what.until),
+                in_kernel(&ban.what),
             ),
             entry: ban.index,
         });
@@ -117,6 +125,53 @@ fn bans(dossier: &Dossier, moments: &mut Vec<Moment>) {
             entry: release.index,
         });
     }
+}
+
+fn in_kernel(ban: &Decision) -> String {
+    match ban.in_kernel.filter(|at| *at >= ban.from) {
+        Some(at) => {
+            let seconds = at.since(ban.from).as_secs_f64();
+            format!("; in the packet filter {seconds:.3} s later")
+        }
+        None => String::new(),
+    }
+}
+
+/// By the hub's clock and ledger.
+fn spread_moments(spread: &BanSpread, entry: u64, moments: &mut Vec<Moment>) {
+    let mut add = |at, text| {
+        moments.push(Moment {
+            at,
+            kind: MomentKind::Ban,
+            text,
+            entry,
+        });
+    };
+    let (prefix, community, hub) = (spread.prefix, &spread.community, &spread.hub);
+    add(
+        spread.accepted,
+        format!("{prefix} banned by the community {community} (hub of {hub})"),
+    );
+    if let Some(reached) = spread.reached {
+        let text = format!("ban of {prefix} in force at {}", reached_text(reached));
+        add(reached.at, text);
+    }
+}
+
+/// At how many members, and how many not.
+pub fn reached_text(reached: ReachedAll) -> String {
+    let enforcing = reached.connected - reached.behind.min(reached.connected);
+    let mut text = match reached.behind {
+        0 => format!("all {enforcing} connected member(s)"),
+        _ => format!("{enforcing} of {} connected member(s)", reached.connected),
+    };
+    if reached.away > 0 {
+        text.push_str(&format!("; {} away", reached.away));
+    }
+    if reached.observing > 0 {
+        text.push_str(&format!("; {} only observing", reached.observing));
+    }
+    text
 }
 
 /// One step of custody in a sentence.

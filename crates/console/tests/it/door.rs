@@ -157,6 +157,7 @@ fn what_is_on_record_is_shown_and_escaped() {
         origin: Origin::Guard,
         alerts: vec![alert.id],
         repeat: 2,
+        in_kernel: None,
     };
     let mut entries = vec![Entry::Alert(alert.clone()), Entry::Alert(binary.clone())];
     entries.extend((0..250).map(|n| Entry::Decision(decision(n))));

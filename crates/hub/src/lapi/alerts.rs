@@ -22,12 +22,19 @@ use super::{
     profile,
     reply::{self, Refusal},
 };
-use crate::{AlertFilter, Ban, Caller, OrderError, StoredAlert, limits::REPORTS_PER_ORDER_MAX};
+use crate::{
+    AlertFilter, Ban, Caller, OrderError, StoredAlert, gate::Needs, limits::REPORTS_PER_ORDER_MAX,
+};
 
 type Doors = State<Arc<Door>>;
 
-pub(super) async fn push(State(door): Doors, headers: HeaderMap, body: Body) -> Response {
-    let caller = match door.machine(&headers) {
+pub(super) async fn push(
+    State(door): Doors,
+    needs: Needs,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -89,9 +96,10 @@ impl Door {
 pub(super) async fn list(
     State(door): Doors,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let (caller, question) = match asked(&door, &headers, query.as_deref()) {
+    let (caller, question) = match asked(&door, needs, &headers, query.as_deref()) {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };
@@ -117,10 +125,11 @@ pub(super) async fn list(
 
 fn asked(
     door: &Door,
+    needs: Needs,
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<(Caller, AlertQuestion), Refusal> {
-    let caller = door.machine(headers)?;
+    let caller = door.machine(headers, needs)?;
     let question = AlertQuestion::read(&pairs(query.unwrap_or_default()))
         .map_err(|error| Box::new(reply::message(StatusCode::BAD_REQUEST, &error.to_string())))?;
     Ok((caller, question))
@@ -212,9 +221,10 @@ fn uuid(organisation: &str, id: u64) -> String {
 pub(super) async fn one(
     State(door): Doors,
     Path(id): Path<String>,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let (caller, id) = match named(&door, &headers, &id) {
+    let (caller, id) = match named(&door, needs, &headers, &id) {
         Ok(named) => named,
         Err(refusal) => return *refusal,
     };
@@ -229,8 +239,13 @@ pub(super) async fn one(
     }
 }
 
-fn named(door: &Door, headers: &HeaderMap, id: &str) -> Result<(Caller, u64), Refusal> {
-    let caller = door.machine(headers)?;
+fn named(
+    door: &Door,
+    needs: Needs,
+    headers: &HeaderMap,
+    id: &str,
+) -> Result<(Caller, u64), Refusal> {
+    let caller = door.machine(headers, needs)?;
     match id.parse() {
         Ok(id) => Ok((caller, id)),
         Err(_) => Err(Box::new(reply::message(
@@ -243,9 +258,10 @@ fn named(door: &Door, headers: &HeaderMap, id: &str) -> Result<(Caller, u64), Re
 pub(super) async fn delete_one(
     State(door): Doors,
     Path(id): Path<String>,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let (caller, id) = match named(&door, &headers, &id) {
+    let (caller, id) = match named(&door, needs, &headers, &id) {
         Ok(named) => named,
         Err(refusal) => return *refusal,
     };
@@ -263,9 +279,10 @@ pub(super) async fn delete_one(
 pub(super) async fn delete_many(
     State(door): Doors,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let (caller, mut question) = match asked(&door, &headers, query.as_deref()) {
+    let (caller, mut question) = match asked(&door, needs, &headers, query.as_deref()) {
         Ok(asked) => asked,
         Err(refusal) => return *refusal,
     };

@@ -22,7 +22,7 @@ use super::{
     body::{self, STRANGERS_MAX},
     reply::{self, Refusal},
 };
-use crate::{Allowlist, Caller, core::unix_ms};
+use crate::{Allowlist, Caller, core::unix_ms, gate::Needs};
 
 /// Values of one bulk question.
 const TARGETS_MAX: usize = 10_000;
@@ -89,9 +89,10 @@ impl Door {
 pub(super) async fn list(
     State(door): Doors,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match door.machine(&headers) {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -112,9 +113,10 @@ pub(super) async fn one(
     State(door): Doors,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match door.machine(&headers) {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -131,10 +133,11 @@ pub(super) async fn one(
 pub(super) async fn check(
     State(door): Doors,
     Path(value): Path<String>,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
     let listed = door
-        .machine(&headers)
+        .machine(&headers, needs)
         .and_then(|caller| door.on_lists(&caller, &value));
     match listed {
         Ok(listed) => {
@@ -151,10 +154,11 @@ pub(super) async fn check(
 pub(super) async fn is_listed(
     State(door): Doors,
     Path(value): Path<String>,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
     let listed = door
-        .machine(&headers)
+        .machine(&headers, needs)
         .and_then(|caller| door.on_lists(&caller, &value));
     match listed {
         Ok(Some(_)) => StatusCode::OK.into_response(),
@@ -163,8 +167,13 @@ pub(super) async fn is_listed(
     }
 }
 
-pub(super) async fn check_many(State(door): Doors, headers: HeaderMap, body: Body) -> Response {
-    let caller = match door.machine(&headers) {
+pub(super) async fn check_many(
+    State(door): Doors,
+    needs: Needs,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };

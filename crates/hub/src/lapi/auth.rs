@@ -12,7 +12,7 @@ use super::{
     reply::{self, Refusal},
     token::Bearer,
 };
-use crate::{Caller, KeyKind};
+use crate::{Caller, KeyKind, gate::Needs};
 
 const API_KEY: &str = "x-api-key";
 
@@ -38,15 +38,24 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 }
 
 impl Door {
-    pub(super) fn bouncer(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        headers
+    pub(super) fn bouncer(&self, headers: &HeaderMap, needs: Needs) -> Result<Caller, Refusal> {
+        let known = headers
             .get(API_KEY)
             .and_then(|key| key.to_str().ok())
             .and_then(|key| self.core.caller_by_key(key))
-            .ok_or_else(|| Box::new(reply::forbidden()))
+            .ok_or_else(|| Box::new(reply::forbidden()));
+        self.admitted(known?, needs)
     }
 
-    pub(super) fn machine(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    /// The caller, if the route is open to their role.
+    fn admitted(&self, caller: Caller, needs: Needs) -> Result<Caller, Refusal> {
+        match self.core.admit(&caller, needs) {
+            Ok(()) => Ok(caller),
+            Err(error) => Err(Box::new(reply::order_failed(&error))),
+        }
+    }
+
+    pub(super) fn machine(&self, headers: &HeaderMap, needs: Needs) -> Result<Caller, Refusal> {
         let refuse = |text| Err(Box::new(reply::refused(StatusCode::UNAUTHORIZED, text)));
         let header = headers.get(header::AUTHORIZATION);
         let Some(header) = header.and_then(|h| h.to_str().ok()) else {
@@ -68,16 +77,16 @@ impl Door {
             None => (None, "token is expired or not from here: log in again"),
         };
         match caller {
-            Some(caller) => Ok(caller),
+            Some(caller) => self.admitted(caller, needs),
             None => refuse(gone),
         }
     }
 
-    pub(super) fn either(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    pub(super) fn either(&self, headers: &HeaderMap, needs: Needs) -> Result<Caller, Refusal> {
         if headers.contains_key(API_KEY) {
-            self.bouncer(headers)
+            self.bouncer(headers, needs)
         } else {
-            self.machine(headers)
+            self.machine(headers, needs)
         }
     }
 }

@@ -14,7 +14,7 @@ use intel::{
 use model::Prefix;
 
 use super::{Door, reply};
-use crate::{Ban, BanId, Caller, HubTime, Release};
+use crate::{Ban, BanId, Caller, HubTime, Release, gate::Needs};
 
 /// Bans looked at in one go; between two looks others get their turn.
 pub(super) const PAGE: usize = 4_096;
@@ -43,8 +43,8 @@ pub(super) fn write_ban(ban: &Ban, now: HubTime, reader: Reader, out: &mut Vec<u
 }
 
 /// Whether a key is good, and nothing else: no place in any sequence moves.
-pub(super) async fn known(State(door): Doors, headers: HeaderMap) -> Response {
-    match door.bouncer(&headers) {
+pub(super) async fn known(State(door): Doors, needs: Needs, headers: HeaderMap) -> Response {
+    match door.bouncer(&headers, needs) {
         Ok(_) => StatusCode::OK.into_response(),
         Err(refusal) => *refusal,
     }
@@ -53,9 +53,10 @@ pub(super) async fn known(State(door): Doors, headers: HeaderMap) -> Response {
 pub(super) async fn live(
     State(door): Doors,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match door.bouncer(&headers) {
+    let caller = match door.bouncer(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -130,9 +131,10 @@ impl Door {
 pub(super) async fn delete_many(
     State(door): Doors,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match door.machine(&headers) {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -167,9 +169,10 @@ pub(super) async fn delete_many(
 pub(super) async fn delete_one(
     State(door): Doors,
     Path(id): Path<String>,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match door.machine(&headers) {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };

@@ -24,7 +24,7 @@ use super::{
     reply::{self, Refusal},
     token::Bearer,
 };
-use crate::{KeyKind, Means, NewKey, OrderError, core::unix_ms};
+use crate::{KeyKind, Means, NewKey, OrderError, core::unix_ms, gate::Needs};
 
 /// Registrations that strangers may make in [`REGISTRATIONS_WINDOW`], one address and all
 /// together: each costs a slow hash and waits for an operator.
@@ -114,8 +114,8 @@ impl Door {
     }
 }
 
-pub(super) async fn refresh(State(door): Doors, headers: HeaderMap) -> Response {
-    match door.machine(&headers) {
+pub(super) async fn refresh(State(door): Doors, needs: Needs, headers: HeaderMap) -> Response {
+    match door.machine(&headers, needs) {
         Ok(caller) if caller.means == Means::Password => reply::refused(
             StatusCode::UNAUTHORIZED,
             "people log in again, with a new code",
@@ -165,8 +165,8 @@ pub(super) async fn register(
     }
 }
 
-pub(super) async fn leave(State(door): Doors, headers: HeaderMap) -> Response {
-    let caller = match door.machine(&headers) {
+pub(super) async fn leave(State(door): Doors, needs: Needs, headers: HeaderMap) -> Response {
+    let caller = match door.machine(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };
@@ -182,15 +182,20 @@ pub(super) async fn leave(State(door): Doors, headers: HeaderMap) -> Response {
     }
 }
 
-pub(super) async fn heartbeat(State(door): Doors, headers: HeaderMap) -> Response {
-    match door.machine(&headers) {
+pub(super) async fn heartbeat(State(door): Doors, needs: Needs, headers: HeaderMap) -> Response {
+    match door.machine(&headers, needs) {
         Ok(_) => StatusCode::OK.into_response(),
         Err(refusal) => *refusal,
     }
 }
 
-pub(super) async fn metrics(State(door): Doors, headers: HeaderMap, body: Body) -> Response {
-    let caller = match door.either(&headers) {
+pub(super) async fn metrics(
+    State(door): Doors,
+    needs: Needs,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let caller = match door.either(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };

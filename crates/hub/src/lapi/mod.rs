@@ -35,7 +35,7 @@ use axum::{
 use tokio::sync::Semaphore;
 
 pub(crate) use self::auth::Peer;
-use crate::{Caller, Core, Means};
+use crate::{Caller, Core, Means, gate::Needs};
 use pollers::Pollers;
 use token::Tokens;
 
@@ -85,7 +85,7 @@ pub(crate) struct People(Arc<Door>);
 impl People {
     /// The person whose token this request bears.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
-        let caller = self.0.machine(headers).ok()?;
+        let caller = self.0.machine(headers, Needs::Member).ok()?;
         (caller.means == Means::Password).then_some(caller)
     }
 }

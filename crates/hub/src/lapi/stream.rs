@@ -28,7 +28,7 @@ use super::{
     reply,
     units::{Client, Lists, Look, Touched},
 };
-use crate::{BanId, Caller, Point};
+use crate::{BanId, Caller, Point, gate::Needs};
 
 /// Values that changed, in one answer; further ones come with the next.
 const TOUCHED_MAX: usize = 65_536;
@@ -54,9 +54,10 @@ pub(super) async fn get(
     State(door): State<Arc<Door>>,
     peer: Peer,
     RawQuery(query): RawQuery,
+    needs: Needs,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match door.bouncer(&headers) {
+    let caller = match door.bouncer(&headers, needs) {
         Ok(caller) => caller,
         Err(refusal) => return *refusal,
     };

@@ -718,9 +718,10 @@ fn people_come_in_by_password_and_a_code_that_counts_once() {
             .block_on(site.core.add_person(&site.operator, person));
         made.map(|made| made.password)
     };
-    let password = add("ana", fleet::Role::Police).unwrap();
-    assert!(add("ana", fleet::Role::Police).is_err());
+    let password = add("ana", fleet::Role::Partner).unwrap();
+    assert!(add("ana", fleet::Role::Partner).is_err());
     assert!(add("box", fleet::Role::Guard).is_err());
+    assert!(add("eve", fleet::Role::Police).is_err());
     let code = |ahead: u64| {
         let people = site.core.shared().view().registry.people.clone();
         let secret = people["ana"].totp.unwrap();
@@ -739,7 +740,7 @@ fn people_come_in_by_password_and_a_code_that_counts_once() {
     assert_eq!(login(&password, &first).status, 401, "a code counts once");
     let token = format!("Bearer {}", answer.json()["token"].as_str().unwrap());
     let as_ana = [("authorization", token.as_str())];
-    // The role decides: police reads bans, and neither alerts nor reports.
+    // The role decides: a partner reads, and neither alerts nor reports.
     let allowlists = site.call("GET", "/v1/allowlists", &as_ana, b"");
     assert_eq!(allowlists.status, 200, "{}", allowlists.body);
     assert_eq!(site.call("GET", "/v1/alerts", &as_ana, b"").status, 403);

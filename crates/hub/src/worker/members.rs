@@ -181,9 +181,17 @@ impl Worker {
             }
             .into());
         }
-        let communities = match invite.communities.is_empty() {
-            true => vec![main_community()?],
-            false => invite.communities,
+        let communities = match (invite.role.follows(), invite.communities.is_empty()) {
+            (true, true) => vec![main_community()?],
+            (true, false) => invite.communities,
+            (false, true) => Vec::new(),
+            (false, false) => {
+                let why = format!(
+                    "the role {} is in no community: it sees no bans; leave --community out",
+                    invite.role
+                );
+                return Err(OrderError::Refused(why).into());
+            }
         };
         self.new_organisation(&invite.organisation)?;
         for community in &communities {
@@ -397,10 +405,15 @@ impl Worker {
         });
         let view = self.shared.view();
         let caller = view.registry.caller_of_member(&member, fingerprint);
+        // Who joined when such roles still were in communities learns of none.
+        let communities = match member.role.follows() {
+            true => caller.communities.to_vec(),
+            false => Vec::new(),
+        };
         Ok(Joined {
             member: Arc::clone(&member),
             certificate,
-            communities: caller.communities.to_vec(),
+            communities,
         })
     }
 

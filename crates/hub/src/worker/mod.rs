@@ -12,6 +12,7 @@ pub(crate) mod handovers;
 mod keys;
 mod members;
 mod people;
+mod reach;
 mod reports;
 mod rules;
 mod streams;
@@ -188,6 +189,11 @@ pub(crate) enum Order {
     Record {
         act: FleetAct,
     },
+    /// A route that is not open to the caller's role.
+    RefusedRoute {
+        by: Caller,
+        reason: String,
+    },
     Stop {
         reply: oneshot::Sender<()>,
     },
@@ -254,6 +260,8 @@ pub(crate) struct Worker {
     pub(crate) next_ban: BanId,
     pub(crate) next_alert: u64,
     refusals: BTreeMap<(String, String), (Instant, u64)>,
+    /// How far the connected guards have come, by community.
+    reaches: reach::Reaches,
     /// The hub's time that a start would go on from.
     time_stored: u64,
     /// Certificates given out in this batch, to be known once it is durable.
@@ -293,6 +301,7 @@ impl Worker {
             next_ban: 1,
             next_alert: 1,
             refusals: BTreeMap::new(),
+            reaches: BTreeMap::new(),
             time_stored: 0,
             hub_organisation,
         };
@@ -309,6 +318,8 @@ impl Worker {
             tracing::error!("the core's thread has no timer; the hub cannot work");
             return;
         };
+        let started = Instant::now();
+        let mut reach_at = started + reach::LOOK_EVERY;
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
         let mut digest_at = Instant::now() + DIGEST_EVERY;
         let mut court_at = Instant::now() + COURT_EVERY;
@@ -328,6 +339,10 @@ impl Worker {
             if now >= digest_at {
                 self.send_digests();
                 digest_at = now + DIGEST_EVERY;
+            }
+            if now >= reach_at {
+                self.look_how_far(started);
+                reach_at = now + reach::LOOK_EVERY;
             }
             if now >= court_at || stop.is_some() {
                 self.store_courts();
@@ -684,6 +699,9 @@ impl Worker {
                 Self::answer(turn, before, reply, Ok(()), |(), _, _| {});
             }
             Order::Record { act } => turn.act(act),
+            Order::RefusedRoute { by, reason } => {
+                self.refused(turn, &by, "route", &reason, Vec::new());
+            }
             Order::Stop { reply } => turn.stop = Some(reply),
             _ => tracing::error!("an order that nobody carries out"),
         }

@@ -24,8 +24,16 @@ impl Worker {
         gate::may(by, gate::Act::Govern)?;
         super::keys::name_fits(&new.name)?;
         let refused = |why: &str| OrderError::Refused(why.to_owned());
-        if matches!(new.role, fleet::Role::Guard | fleet::Role::Witness) {
-            return Err(refused("a person is an analyst, a partner or police").into());
+        match new.role {
+            fleet::Role::Analyst | fleet::Role::Partner => {}
+            fleet::Role::Police => {
+                let why = "police takes files with its certificate and has no other door: \
+                           posse hub invite --role police";
+                return Err(refused(why).into());
+            }
+            fleet::Role::Guard | fleet::Role::Witness => {
+                return Err(refused("a person is an analyst or a partner").into());
+            }
         }
         {
             let view = self.shared.view();

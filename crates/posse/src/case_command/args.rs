@@ -40,7 +40,7 @@ pub(crate) enum CaseCommand {
     /// Write the case as a court pack: exhibits, proofs, and a report for people.
     Export(ExportArgs),
     /// Time to first aid and time to law, and what lapses when.
-    Clocks(OneCaseArgs),
+    Clocks(ClocksArgs),
     /// What a year's cases came to, by outcome and with who says so.
     Report(ReportArgs),
     /// Close a case.
@@ -54,7 +54,8 @@ impl CaseCommand {
         Some(match self {
             Self::Open(a) => &a.acting.state,
             Self::List(a) => &a.state,
-            Self::Show(a) | Self::Clocks(a) => &a.state,
+            Self::Show(a) => &a.state,
+            Self::Clocks(a) => &a.acting.state,
             Self::Report(a) => &a.list.state,
             // It reads logs where the caller may and the owner of the state folder may not.
             Self::AddAlerts(_) => return None,
@@ -96,6 +97,17 @@ pub(crate) struct OneCaseArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ClocksArgs {
+    /// The case: CASE-2026-0001.
+    pub(crate) case: String,
+    /// Learn from the hub when its bans were at every member, and record it in the case.
+    #[arg(long)]
+    pub(crate) hub: bool,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
 }
 
 #[derive(Args, Debug)]

@@ -1,26 +1,39 @@
 //! A case's clocks, and what a year's cases came to.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use anyhow::{Context as _, Result};
 use casework::{
     Dossier,
-    clocks::{Clocks, Deadline, OutcomeSum, clocks, report},
+    clocks::{Clocks, Deadline, FirstAid, OutcomeSum, clocks, median, report},
     jurisdiction::Jurisdictions,
+    pack::reached_text,
     span_in_words,
 };
-use model::{Timestamp, harmless};
+use model::{MilestoneKind, Timestamp, harmless};
 use serde_json::{Value, json};
 
-use super::args::{OneCaseArgs, ReportArgs};
-use crate::{clock, exit::Exit, operator::open_to_read};
+use super::{
+    args::{ClocksArgs, ReportArgs},
+    spread,
+};
+use crate::{clock, exit::Exit, hub_command, operator::open_to_read, state};
 
-pub(super) fn show(arguments: &OneCaseArgs, out: &mut dyn Write) -> Result<Exit> {
-    let store = open_to_read(arguments.state.state.as_deref())?;
-    let dossier = evidence::dossier(&store, &arguments.case, clock::now())?;
+pub(super) fn show(arguments: &ClocksArgs, out: &mut dyn Write) -> Result<Exit> {
+    if arguments.hub {
+        spread::learn(arguments)?;
+    }
+    let state = arguments.acting.state.state.as_deref();
+    let store = open_to_read(state)?;
+    let mut dossier = evidence::dossier(&store, &arguments.case, clock::now())?;
+    let dir = state::folder(state)?;
+    if hub_command::holds_hub(&dir) {
+        let told = spread::by_own_ledger(&dir, &store, &dossier)?;
+        told.into_iter().for_each(|s| dossier.case.spread(s));
+    }
     let table = Jurisdictions::built_in()?;
     let clocks = clocks(&dossier, Some(&table));
-    if arguments.json {
+    if arguments.acting.json {
         writeln!(out, "{}", as_json(&dossier, &clocks))?;
     } else {
         human(&dossier, &clocks, out)?;
@@ -58,9 +71,14 @@ fn as_json(dossier: &Dossier, clocks: &Clocks) -> Value {
         "first_aid": {
             "first_hostile": aid.first_hostile,
             "alert": aid.alert,
+            "decided": aid.decided,
             "ban": aid.ban,
+            "everywhere": aid.everywhere(),
             "seconds_to_alert": seconds(aid.to_alert()),
+            "seconds_to_decision": seconds(aid.to_decision()),
             "seconds_to_ban": seconds(aid.to_ban()),
+            "seconds_to_everywhere": seconds(aid.to_everywhere()),
+            "spreads": aid.spreads,
         },
         "law": law,
         "deadlines": deadlines,
@@ -78,19 +96,52 @@ fn human(dossier: &Dossier, clocks: &Clocks, out: &mut dyn Write) -> Result<()> 
     writeln!(out, "time to first aid")?;
     let Some(first) = aid.first_hostile else {
         writeln!(out, "  no alert is in the case")?;
+        spreads(aid, out)?;
         return law(dossier, clocks, out);
     };
     writeln!(out, "  first hostile event   {first}")?;
     let step = |name: &str, at: Option<Timestamp>| match at {
         Some(at) => format!("  {name:<21} {at}  (after {})", precise(at.since(first))),
-        None => format!("  {name:<21} -"),
+        None => format!("  {name:<21} unknown"),
     };
     writeln!(out, "{}", step("alert", aid.alert))?;
-    writeln!(out, "{}", step("ban here", aid.ban))?;
-    writeln!(out, "  ban at other members  their own ledgers tell")?;
+    writeln!(out, "{}", step("ban decided here", aid.decided))?;
+    writeln!(out, "{}", step("ban in the kernel", aid.ban))?;
+    let everywhere = aid.everywhere().map(|reached| reached.at);
+    writeln!(out, "{}", step("ban at every member", everywhere))?;
+    spreads(aid, out)?;
     let since = now.since(first);
     writeln!(out, "  until now             {}", span_in_words(since))?;
     law(dossier, clocks, out)
+}
+
+/// By the hub's clock; guards tell it how far they are every ten seconds.
+fn spreads(aid: &FirstAid, out: &mut dyn Write) -> Result<()> {
+    if aid.spreads.is_empty() {
+        writeln!(
+            out,
+            "    no hub has told of it: posse case clocks CASE --hub asks"
+        )?;
+    }
+    for spread in &aid.spreads {
+        let (prefix, community) = (spread.prefix, harmless(&spread.community));
+        if let Some(at) = spread.reported {
+            writeln!(out, "    {prefix} reported to {community} at {at}")?;
+        }
+        let accepted = spread.accepted;
+        writeln!(out, "    {prefix} banned by {community} at {accepted}")?;
+        match spread.reached {
+            Some(reached) => writeln!(
+                out,
+                "      at {} by {} (entry {} of the hub's ledger)",
+                reached_text(reached),
+                reached.at,
+                reached.entry
+            )?,
+            None => writeln!(out, "      when it was at all members is unknown")?,
+        }
+    }
+    Ok(())
 }
 
 fn precise(span: std::time::Duration) -> String {
@@ -167,6 +218,12 @@ pub(super) fn year(arguments: &ReportArgs, out: &mut dyn Write) -> Result<Exit> 
         cases.push(evidence::read_case(&store, &number, Timestamp::MAX)?);
     }
     let sum = report(cases.iter(), from, to);
+    let mut shown = Vec::new();
+    for case in cases.iter().filter(|c| from <= c.opened && c.opened < to) {
+        let dossier = evidence::dossier(&store, &case.id, clock::now())?;
+        shown.push(clocks(&dossier, None));
+    }
+    let medians = medians(&shown);
     if arguments.list.json {
         let outcomes: Vec<Value> = sum
             .outcomes
@@ -183,12 +240,19 @@ pub(super) fn year(arguments: &ReportArgs, out: &mut dyn Write) -> Result<Exit> 
         let line = json!({
             "year": arguments.year, "opened": sum.cases_opened, "closed": sum.cases_closed,
             "outcomes": outcomes,
+            "medians": medians.iter().map(|m| json!({
+                "clock": m.0, "seconds": m.1.as_secs_f64(), "cases": m.2,
+            })).collect::<Vec<_>>(),
         });
         writeln!(out, "{line}")?;
         return Ok(Exit::Success);
     }
     let (year, opened, closed) = (arguments.year, sum.cases_opened, sum.cases_closed);
     writeln!(out, "{year}: {opened} cases opened, {closed} closed")?;
+    for (name, span, count) in &medians {
+        let of = format!("median of {count} of the cases opened");
+        writeln!(out, "  {name}: {} ({of})", precise(*span))?;
+    }
     for outcome in &sum.outcomes {
         writeln!(out, "  {}", outcome_line(outcome)?)?;
         for (case, source) in &outcome.sources {
@@ -196,6 +260,29 @@ pub(super) fn year(arguments: &ReportArgs, out: &mut dyn Write) -> Result<Exit> 
         }
     }
     Ok(Exit::Success)
+}
+
+/// From the first hostile event on, over the cases in which both ends are known.
+fn medians(shown: &[Clocks]) -> Vec<(&'static str, Duration, usize)> {
+    type Clock = fn(&Clocks) -> Option<Duration>;
+    let all: [(&str, Clock); 5] = [
+        ("time to the ban here", |c| c.first_aid.to_ban()),
+        ("time to the ban at every member", |c| {
+            c.first_aid.to_everywhere()
+        }),
+        ("time to the referral", |c| {
+            c.to_law(MilestoneKind::Referred)
+        }),
+        ("time to its receipt", |c| c.to_law(MilestoneKind::Received)),
+        ("time to the takedown", |c| {
+            c.to_law(MilestoneKind::TakenDown)
+        }),
+    ];
+    let median_of = |(name, clock): (&'static str, Clock)| {
+        let (span, count) = median(shown.iter().map(clock))?;
+        Some((name, span, count))
+    };
+    all.into_iter().filter_map(median_of).collect()
 }
 
 fn outcome_line(outcome: &OutcomeSum) -> Result<String> {

@@ -2,6 +2,7 @@
 
 mod args;
 mod clocks;
+mod spread;
 mod tell;
 
 use std::{collections::BTreeSet, io::Write, path::PathBuf};
@@ -287,6 +288,11 @@ impl Desk {
         })
     }
 
+    /// The same without a word.
+    fn step(&self, case: &str, step: CaseStep) -> Result<()> {
+        self.act(case, step, &mut std::io::sink()).map(drop)
+    }
+
     /// Records a step in a case that exists and may take it.
     fn act(&self, case: &str, step: CaseStep, out: &mut dyn Write) -> Result<Exit> {
         // Nobody opens, closes or changes it between the look and the entry.
@@ -338,6 +344,7 @@ fn check(case: &Case, step: &CaseStep) -> Result<()> {
         // What others do after the end still belongs to it.
         CaseStep::Reopened { .. }
         | CaseStep::Milestone(_)
+        | CaseStep::BanSpread(_)
         | CaseStep::OutcomeRecorded(_)
         | CaseStep::NoteAdded { .. } => Ok(()),
         _ if closed => bail!(

@@ -250,17 +250,21 @@ impl Guard {
     /// Puts verdicts into the kernel in one batch; when it had them, if it has them.
     fn carry_out(&mut self, verdicts: &[Verdict], now: Timestamp) -> Option<Timestamp> {
         let mut changes: Vec<KernelChange> = Vec::new();
+        let mut has_room = true;
         for verdict in verdicts {
             match verdict {
                 Verdict::Ban(d) => match self.shield.ban(d.prefix, d.until, now) {
                     Ok(more) => changes.extend(more),
-                    Err(e) => self.notice(now, "ban_table_full", e.to_string(), vec![d.prefix]),
+                    Err(e) => {
+                        has_room = false;
+                        self.notice(now, "ban_table_full", e.to_string(), vec![d.prefix]);
+                    }
                 },
                 Verdict::Supersede(r) => changes.extend(self.shield.release(r.prefix, now)),
                 Verdict::Notice(_) | Verdict::Refuse(_) => {}
             }
         }
-        self.apply(&changes).then(clock::now)
+        (self.apply(&changes) && has_room).then(clock::now)
     }
 
     /// Whether the kernel has the changes. What it refused is tried again at the next tick.
@@ -281,7 +285,10 @@ impl Guard {
         in_kernel: Option<Timestamp>,
         now: Timestamp,
     ) -> Vec<Entry> {
-        let entries: Vec<Entry> = verdicts.iter().cloned().map(entry_of).collect();
+        let entries = verdicts.iter().cloned();
+        let entries = entries
+            .map(|verdict| entry_of(verdict, in_kernel))
+            .collect();
         for verdict in verdicts {
             let happening = match verdict {
                 Verdict::Ban(decision) => Happening::Ban {

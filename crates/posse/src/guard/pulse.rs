@@ -136,6 +136,7 @@ impl Guard {
                 },
                 alerts: Vec::new(),
                 repeat: ban.repeat,
+                in_kernel: None,
             })
         });
         self.recorder.offer(decisions.collect());

@@ -76,8 +76,9 @@ impl Guard {
         let enforced = self.apply(&outcome.changes);
         outcome.reply.enforced = enforced;
         self.share(&outcome.verdicts, &[]);
-        let entries = outcome.entries();
-        self.tell(outcome.verdicts, enforced.then(clock::now), now);
+        let in_kernel = enforced.then(clock::now);
+        let entries = outcome.entries(in_kernel);
+        self.tell(outcome.verdicts, in_kernel, now);
         (outcome.reply, entries)
     }
 

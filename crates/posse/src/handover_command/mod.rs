@@ -557,7 +557,7 @@ fn holder(store: &Store) -> String {
     key.split('+').next().unwrap_or_default().to_owned()
 }
 
-fn hub_organisation(dir: &Path) -> Result<String> {
+pub(crate) fn hub_organisation(dir: &Path) -> Result<String> {
     let found = hub::Hub::organisation_of(dir)?;
     Ok(found
         .context("the hub has no organisation yet")?

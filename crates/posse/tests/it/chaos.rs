@@ -75,15 +75,24 @@ fn ask(socket: &Path, order: &Value) -> Option<Value> {
 }
 
 /// The real hub, which is killed and started again.
-struct Hub {
-    net: Namespace,
-    state: PathBuf,
+pub(crate) struct Hub {
+    pub(crate) net: Namespace,
+    pub(crate) state: PathBuf,
     child: Option<Child>,
     kills: u32,
 }
 
 impl Hub {
-    fn go(&mut self) {
+    pub(crate) const fn new(net: Namespace, state: PathBuf) -> Self {
+        Self {
+            net,
+            state,
+            child: None,
+            kills: 0,
+        }
+    }
+
+    pub(crate) fn go(&mut self) {
         let mut child = self
             .net
             .command(program())
@@ -118,7 +127,7 @@ impl Hub {
         told["status"]["hub"]["communities"][0].clone()
     }
 
-    fn join(&self, net: &Namespace, site: &Site, name: &str) {
+    pub(crate) fn join(&self, net: &Namespace, site: &Site, name: &str) {
         let invited = Command::new(program())
             .args([
                 "hub", "invite", "--org", "acme", "--role", "guard", "--state",
@@ -290,12 +299,7 @@ fn no_ban_is_lost_and_none_comes_back_whatever_breaks() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let mut hub = Hub {
-        net,
-        state: folder.path().join("hub"),
-        child: None,
-        kills: 0,
-    };
+    let mut hub = Hub::new(net, folder.path().join("hub"));
     hub.go();
     let seed = setting("POSSE_CHAOS_SEED", 7);
     println!("POSSE_CHAOS_SEED={seed}");

@@ -154,6 +154,15 @@ fn at_a_hub_police_sees_only_what_was_offered_to_it_and_all_is_on_both_ledgers()
     hub.join(&acme.state(), "acme", "guard");
     hub.join(&police.state(), "police-de", "police");
     hub.join(&other.state(), "police-fr", "police");
+    let known = std::fs::read(police.state().join("fleet/membership.json")).unwrap();
+    // Its own hash stands behind it.
+    let mut known = serde_json::Deserializer::from_slice(&known).into_iter::<Value>();
+    let known = known.next().unwrap().unwrap();
+    assert_eq!(
+        known["communities"],
+        serde_json::json!([]),
+        "it sees no bans"
+    );
     let referral = referred(&acme.state());
     let unknown = acme.ask(&["handover", "offer", &referral, "--to", "nobody", "--hub"]);
     assert!(stderr(&unknown).contains("--role police"), "{unknown:?}");

@@ -24,6 +24,7 @@ mod drill;
 mod evidence_api;
 mod exhibits;
 mod explain;
+mod first_aid;
 mod geoip;
 mod guard;
 mod handover;

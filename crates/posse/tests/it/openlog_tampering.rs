@@ -34,6 +34,7 @@ fn entry(n: u64) -> Entry {
             },
             alerts: vec![],
             repeat: 0,
+            in_kernel: None,
         });
     }
     Entry::Notice(Notice {

@@ -59,6 +59,7 @@ pub(crate) fn decision(n: u64) -> Entry {
         origin: Origin::Guard,
         alerts: vec![alert_id(n)],
         repeat: 0,
+        in_kernel: None,
     })
 }
 
