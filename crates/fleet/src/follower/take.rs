@@ -18,7 +18,7 @@ use crate::{
 #[derive(Default)]
 struct Members {
     bans: BTreeMap<(Prefix, OrgId), Member>,
-    /// Taken away by a statement: no longer in `bans`.
+    /// Taken away by a statement that is new here: no longer in `bans`.
     released: BTreeSet<(Prefix, OrgId)>,
 }
 
@@ -158,9 +158,7 @@ impl Follower {
                 is_seen,
             );
         }
-        members
-            .bans
-            .retain(|_, ban| ban.until > reader.head.swept_to);
+        members.sweep(reader.head.swept_to);
         Ok((members, sequences))
     }
 
@@ -241,9 +239,25 @@ impl Members {
                 }
                 Op::Release(_) => {
                     self.bans.remove(&place);
-                    self.released.insert(place);
+                    // One that was seen before was done then: what stands there now came later.
+                    if !is_seen {
+                        self.released.insert(place);
+                    }
                 }
             }
         }
+    }
+
+    /// Forgets what has ended. A ban that its issuer cut short, and that ended before this guard
+    /// heard of it, takes away the longer one that the guard still has.
+    fn sweep(&mut self, to: u32) {
+        let Self { bans, released } = self;
+        bans.retain(|place, ban| {
+            let stands = ban.until > to;
+            if !stands && ban.seen.is_none() {
+                released.insert(place.clone());
+            }
+            stands
+        });
     }
 }

@@ -1,5 +1,7 @@
 //! Whatever happens on the way, hub, guard and kernel end up with the same bans.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use crate::world::*;
@@ -247,4 +249,34 @@ fn a_guards_wall_clock_never_enters() {
     world.settle();
     let left = world.kernel[&host(1)] - world.now;
     assert!(left.as_secs().abs_diff(100) <= 1, "{left:?}");
+}
+
+#[test]
+fn a_ban_cut_short_while_the_guard_was_away_goes_by_the_snapshot() {
+    let mut world = World::new();
+    world.connect();
+    let steps = [
+        Step::MemberBan(0, 4_055, false),
+        Step::Connect,
+        Step::Deliver(2),
+        Step::HubBan(0, 1, false),
+        Step::Commit,
+        Step::HubBan(0, 1, false),
+        Step::Commit,
+        Step::HubBan(0, 1, false),
+        Step::Commit,
+        Step::HubBan(0, 1, false),
+        Step::Store,
+        Step::MemberBan(0, 1, false),
+        Step::Pass(2),
+        // The frames that the guard lacks are gone: the hub offers a snapshot.
+        Step::RestartHub,
+    ];
+    for step in steps {
+        go(&mut world, step);
+    }
+    assert!(world.in_kernel().contains_key(&host(0)));
+    world.settle();
+    assert_eq!(world.follower.digest(), world.set.digest());
+    assert_eq!(world.in_kernel(), BTreeMap::new());
 }
