@@ -627,11 +627,11 @@ fn a_person_who_logged_in_sends_into_a_case_and_sees_their_organisations() {
     assert_eq!(list["exhibits"].as_array().unwrap().len(), 1, "{list}");
     let shown = stdout(&hub.ask(&["case", "show", case]));
     assert!(shown.contains(&exhibit), "{shown}");
-    let police = (
+    let partner = (
         "authorization",
-        format!("Bearer {}", person("officer", "police")),
+        format!("Bearer {}", person("neighbour", "partner")),
     );
-    let refused = exchange(&browser, &head("GET", DOOR, &[police]), b"").refused();
+    let refused = exchange(&browser, &head("GET", DOOR, &[partner]), b"").refused();
     assert_eq!(refused, (403, "role".to_owned()));
     // The same token in plain HTTP opens nothing: the door is not there.
     let plain = Command::new("curl")

@@ -106,7 +106,9 @@ fn a_case_tells_when_its_ban_was_in_the_kernel_and_when_it_was_at_every_member()
         !told["everywhere"].is_null()
     });
     for kernel in [&near, &far] {
-        assert_eq!(fleet_bans(kernel), [ATTACKER]);
+        wait_until("it is there by the kernel's word", || {
+            fleet_bans(kernel) == [ATTACKER]
+        });
     }
     let all = &told["everywhere"];
     assert_eq!(
