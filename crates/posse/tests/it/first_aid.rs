@@ -98,6 +98,9 @@ fn a_case_tells_when_its_ban_was_in_the_kernel_and_when_it_was_at_every_member()
         "{aid}"
     );
     assert!(aid["everywhere"].is_null(), "nobody has told: {aid}");
+    wait_until("both guards are connected", || {
+        json(&hub.state, &["status"])["hub"]["members_connected"] == 2
+    });
     // One organisation's word is no community's ban; the hub's operator's is.
     said(&hub.state, &["ban", ATTACKER]);
     let mut told = Value::Null;
